@@ -1,0 +1,1 @@
+"""Object detection transfer learning: the library behind the workflow. It knows nothing of Snakemake."""

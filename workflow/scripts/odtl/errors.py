@@ -1,0 +1,32 @@
+"""Errors that a person can act on: which file, which field, what was found, what to do."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with an input.
+
+    file:  the file (or URL, or "config") it was found in.
+    field: the field, key, element or row, as the user would look for it.
+    found: what stands there.
+    cure:  what is expected and what to do, a full sentence.
+    """
+
+    file: str
+    field: str
+    found: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.field}: found {self.found}. {self.cure}"
+
+
+class InputError(Exception):
+    """One or many problems with what the user gave; all of them are told at once."""
+
+    def __init__(self, problems: Problem | Iterable[Problem], headline: str = "") -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        self.headline = headline or f"{len(self.problems)} problem(s) in the input"
+        super().__init__("\n".join([f"{self.headline}:", *(f"  - {problem}" for problem in self.problems)]))
