@@ -1,0 +1,39 @@
+"""Label, run, relabel, run again: from a folder of labelled images to a tested, exported detector.
+
+    snakemake --cores all --resources gpu=1
+
+The stages are the files below, in order; each opens with what it needs and what it makes.
+"""
+
+from snakemake.utils import min_version
+
+# What makes a job stale, and `update()`, were measured with this release.
+min_version("9.27")
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/boxes.smk"
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/records.smk"
+include: "workflow/rules/pretrained.smk"
+include: "workflow/rules/experiment.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/export.smk"
+include: "workflow/rules/detect.smk"
+include: "workflow/rules/summary.smk"
+
+
+rule all:
+    input:
+        "results/summary.txt",
+        collect("results/{experiment}/detections/detections.csv", experiment=EXPERIMENTS),
+        collect("results/{experiment}/evaluation/pr_curve.svg", experiment=EXPERIMENTS),
+    default_target: True
+
+
+onsuccess:
+    print_summary()

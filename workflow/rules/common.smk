@@ -1,0 +1,66 @@
+"""What every stage leans on: the checked configuration, the inventory, the names of shards and experiments.
+
+Needs: the configuration, the sources it names.
+Makes: results/inventory/{shard}.jsonl, one line per image, and results/inventory/classes.txt - before the DAG is
+built, by the main process only, and only where their content has changed.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+HOME = Path(workflow.basedir)
+sys.path.insert(0, str(HOME / "workflow/scripts"))
+
+from odtl import inventory, zoo
+from odtl.config import check_config, experiment_settings
+from odtl.errors import InputError
+from odtl.sources import code_digest
+
+# Without a limit, two trainings would start on one card; `--resources mem_mb=...` would drop a profile's limit.
+workflow.global_resources.setdefault("gpu", 1)
+
+
+def load_inputs():
+    """Check the configuration and bring the inventory up to date; return the zoo."""
+    models = zoo.load([HOME / "workflow/zoo.yaml", *config["pretrained"]["zoo"]])
+    check_config(config, HOME / "workflow/schemas/config.schema.yaml", models)
+    # A job that Snakemake starts lists the manifests as they are: only the main process scans. Nor is a manifest
+    # changed under a run that holds the lock.
+    if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*.lock")):
+        found = inventory.scan(config["data"], config["labels"], ".snakemake/odtl/inventory-cache")
+        inventory.write(found, "results/inventory")
+    return models
+
+
+try:
+    ZOO = load_inputs()
+except InputError as error:
+    # A traceback through Snakemake would bury the message.
+    raise WorkflowError(str(error)) from None
+
+SPLITS = ["train", "val", "test"]
+EXPERIMENTS = list(config["experiments"])
+SETTINGS = {name: experiment_settings(config, name) for name in EXPERIMENTS}
+MODELS = sorted({settings["model"] for settings in SETTINGS.values()})
+SHARDS = {split: [inventory.shard_name(split, i, config["data"]["shards"]) for i in range(config["data"]["shards"])] for split in SPLITS}
+
+
+wildcard_constraints:
+    split="|".join(SPLITS),
+    shard="|".join(shard for shards in SHARDS.values() for shard in shards),
+    experiment="|".join(map(re.escape, EXPERIMENTS)),
+    model="|".join(map(re.escape, MODELS)),
+
+
+def model_of(experiment):
+    """Return the zoo's entry for an experiment's model."""
+    return ZOO[SETTINGS[experiment]["model"]]
+
+
+def shards_of(pattern, split):
+    """Return the files of one split's shards."""
+    return expand(pattern, shard=SHARDS[split])

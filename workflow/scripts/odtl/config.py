@@ -1,0 +1,162 @@
+"""The user's configuration: checked as a whole before anything else reads it."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+
+from odtl.errors import InputError, Problem
+
+
+def check_config(config: Mapping[str, Any], schema_path: str | Path, model_names: Iterable[str]) -> None:
+    """Raise one InputError with every problem of the configuration; return if there is none.
+
+    config:      the merged configuration, as config/config.yaml nests it.
+    schema_path: the JSON schema (draft 2020-12, in YAML) it must follow.
+    model_names: the models that an experiment may name.
+    """
+    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
+    validator = Draft202012Validator(schema, format_checker=FormatChecker(["regex"]))
+    problems = [problem for error in validator.iter_errors(config) for problem in _explain(error, schema)]
+    # What a value means can only be judged once its type is right.
+    if not problems:
+        problems = list(_check_meaning(config, sorted(model_names)))
+    if problems:
+        raise InputError(problems, "The configuration cannot be used")
+
+
+def experiment_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return one experiment's settings: its own over those of `training`, nested mappings merged."""
+    defaults, own = config["training"], config["experiments"][name]
+    merged = {**defaults, **own}
+    for key in ("augmentation", "overrides"):
+        merged[key] = _merge(defaults[key], own.get(key, {}))
+    return merged
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Return " Did you mean ...?" with the candidate nearest to `name`, or "" where none is near."""
+    originals = {str(candidate).lower(): str(candidate) for candidate in candidates}
+    close = difflib.get_close_matches(str(name).lower(), originals, n=1, cutoff=0.6)
+    return f" Did you mean `{originals[close[0]]}`?" if close else ""
+
+
+def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _key(path: Iterable[str | int]) -> str:
+    return ".".join(str(part) for part in path) or "(top level)"
+
+
+def _explain(error: ValidationError, schema: Mapping[str, Any]) -> Iterator[Problem]:
+    """Say a schema error in the user's terms: key, value, what is allowed."""
+    path, value, rule = list(error.absolute_path), error.instance, error.validator_value
+    if error.validator in ("additionalProperties", "unevaluatedProperties") and rule is False:
+        known = _known_keys(error.schema, schema)
+        for key in sorted(set(value) - set(known), key=str):
+            yield Problem(
+                "config",
+                _key([*path, key]),
+                repr(value[key]),
+                f"There is no such key.{nearest(key, known)} Keys here: {', '.join(known)}.",
+            )
+        return
+    if error.validator == "required":
+        for key in sorted(set(rule) - set(value)):
+            # jsonschema reports each missing key by itself.
+            if error.message.startswith(repr(key)):
+                yield Problem("config", _key([*path, key]), "nothing", "This key is needed: see config/config.yaml.")
+        return
+    if "propertyNames" in error.absolute_schema_path:
+        allowed = error.schema.get("description") or f"Allowed: {_allowed(error)}."
+        yield Problem("config", _key(path), f"the name {value!r}", allowed.strip())
+        return
+    yield Problem("config", _key(path), repr(value), f"Allowed: {_allowed(error)}.")
+
+
+def _allowed(error: ValidationError) -> str:
+    rule, schema = error.validator_value, error.schema
+    match error.validator:
+        case "type":
+            kinds = [rule] if isinstance(rule, str) else rule
+            words = {"object": "a mapping", "array": "a list", "integer": "a whole number", "string": "a text"}
+            return " or ".join(words.get(kind, f"a {kind}" if kind != "null" else "null") for kind in kinds)
+        case "enum":
+            return " | ".join(map(str, rule))
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+            low = f"at least {schema['minimum']}" if "minimum" in schema else ""
+            low = f"more than {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else low
+            high = f"at most {schema['maximum']}" if "maximum" in schema else ""
+            high = f"less than {schema['exclusiveMaximum']}" if "exclusiveMaximum" in schema else high
+            return " and ".join(filter(None, [low, high]))
+        case "minItems" | "minProperties" | "minLength":
+            return f"at least {rule} of it"
+        case "uniqueItems":
+            return "each entry once"
+        case "format":
+            return "a valid regular expression"
+        case "pattern":
+            return f"a text that matches {rule}"
+        case _:
+            return error.message
+
+
+def _known_keys(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[str]:
+    keys = list(schema.get("properties", {}))
+    if reference := schema.get("$ref"):
+        keys += root["$defs"][reference.rsplit("/", 1)[-1]].get("properties", {})
+    return keys
+
+
+def _check_meaning(config: Mapping[str, Any], models: list[str]) -> Iterator[Problem]:
+    fractions = config["data"]["split"]["fractions"]
+    if abs(sum(fractions.values()) - 1) > 1e-6:
+        yield Problem(
+            "config",
+            "data.split.fractions",
+            f"{fractions}, in all {sum(fractions.values()):g}",
+            "The fractions must add up to 1.",
+        )
+    for index, source in enumerate(config["data"]["sources"]):
+        if source["format"] == "csv" and not source.get("annotations"):
+            yield Problem(
+                "config", f"data.sources.{index}.annotations", "nothing", "A csv source needs the path of its table."
+            )
+    classes, aliases = config["labels"]["classes"], config["labels"]["aliases"]
+    for alias, name in aliases.items():
+        if name in aliases:
+            yield Problem("config", f"labels.aliases.{alias}", repr(name), "It is an alias itself: name the class.")
+        elif classes is not None and name not in classes:
+            yield Problem(
+                "config", f"labels.aliases.{alias}", repr(name), f"It is not in labels.classes.{nearest(name, classes)}"
+            )
+    for name in config["experiments"]:
+        settings = experiment_settings(config, name)
+        where = f"experiments.{name}"
+        if settings["model"] not in models:
+            yield Problem(
+                "config",
+                f"{where}.model",
+                repr(settings["model"]),
+                f"Not in the zoo.{nearest(settings['model'], models)} Models: {', '.join(models)}.",
+            )
+        low, high = settings["augmentation"]["scale_min"], settings["augmentation"]["scale_max"]
+        if low > high:
+            yield Problem(
+                "config", f"{where}.augmentation.scale_min", f"{low}, above scale_max {high}", "Swap the two."
+            )
+        if settings["warmup_steps"] >= settings["train_steps"]:
+            yield Problem(
+                "config",
+                f"{where}.warmup_steps",
+                f"{settings['warmup_steps']} of {settings['train_steps']} train_steps",
+                "The warm-up must be shorter than the training.",
+            )
