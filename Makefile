@@ -1,0 +1,52 @@
+# make run: the workflow on the embedded demo, or with CONFIG=my.yaml on your own data.
+# make help: all there is.
+
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?=
+SNAKEMAKE = $(BIN)/snakemake --cores all --resources gpu=1 $(if $(CONFIG),--configfile $(CONFIG))
+# The first one that is a 3.11 or 3.12 and can make virtual environments (Debian keeps that in python3-venv).
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
+	$$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+.PHONY: run dry-run report test lint lock gpu clean-results help
+.DEFAULT_GOAL := help
+
+run: $(VENV)/run.stamp ## train, evaluate, export and try a detector
+	$(SNAKEMAKE)
+
+dry-run: $(VENV)/run.stamp ## say what `make run` would do
+	$(SNAKEMAKE) --dry-run
+
+report: $(VENV)/run.stamp ## write results/report.html
+	$(SNAKEMAKE) --report results/report.html
+
+test: $(VENV)/dev.stamp ## every test that needs nothing but this repository
+	$(BIN)/pytest
+
+lint: $(VENV)/dev.stamp ## ruff, snakefmt and Snakemake's own linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+lock: $(VENV)/dev.stamp ## resolve the dependencies of pyproject.toml anew
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python requirements/lock.py
+
+gpu: $(VENV)/gpu.stamp ## add what TensorFlow needs for an NVIDIA card
+
+clean-results: ## delete everything the workflow made (class ids that were given out, too)
+	rm -rf results .snakemake
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/bin/pip:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with its venv module is needed." \
+	"On Debian or Ubuntu: sudo apt install python3 python3-venv. If it has another name: make PYTHON=... run"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%.stamp: requirements/%.lock | $(VENV)/bin/pip
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off --quiet --require-hashes -r $<
+	touch $@

@@ -1,0 +1,42 @@
+"""How good it is, on images that it has not seen.
+
+Needs: results/{experiment}/checkpoint/, the test records, the label map.
+Makes: results/{experiment}/evaluation/: metrics.json, per_class.csv, pr_curve.svg, detections.json.
+"""
+
+
+rule evaluate:
+    input:
+        experiment="results/{experiment}/experiment.yaml",
+        checkpoint="results/{experiment}/checkpoint/ckpt.index",
+        training="results/{experiment}/checkpoint/training.json",
+        records=shards_of("results/records/{shard}.tfrecord", "test"),
+        label_map="results/dataset/label_map.pbtxt",
+    output:
+        metrics="results/{experiment}/evaluation/metrics.json",
+        per_class=report(
+            "results/{experiment}/evaluation/per_class.csv",
+            category="Evaluation",
+            caption="../report/per_class.rst",
+            labels={"experiment": "{experiment}", "what": "AP of each class"},
+        ),
+        pr_curve=report(
+            "results/{experiment}/evaluation/pr_curve.svg",
+            category="Evaluation",
+            caption="../report/pr_curve.rst",
+            labels={"experiment": "{experiment}", "what": "precision and recall"},
+        ),
+        detections="results/{experiment}/evaluation/detections.json",
+    params:
+        factory=lambda wildcards: model_of(wildcards.experiment).factory,
+        code=code_digest("evaluation"),
+    log:
+        "results/logs/evaluate/{experiment}.log",
+    resources:
+        gpu=1,
+        mem_mb=3000,
+        runtime=240,
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/evaluate.py"

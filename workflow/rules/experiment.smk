@@ -1,0 +1,29 @@
+"""The full training configuration, to be read and to be run.
+
+Needs: results/dataset/{train,val}.json, the label map, the pretrained checkpoint, the experiment's settings.
+Makes: results/{experiment}/experiment.yaml, which official.vision's own train.py accepts.
+"""
+
+
+rule write_experiment:
+    input:
+        train="results/dataset/train.json",
+        val="results/dataset/val.json",
+        label_map="results/dataset/label_map.pbtxt",
+        pretrained=pretrained_of,
+    output:
+        experiment="results/{experiment}/experiment.yaml",
+    params:
+        settings=lambda wildcards: SETTINGS[wildcards.experiment],
+        model=lambda wildcards: model_of(wildcards.experiment).as_dict(),
+        records={split: shards_of("results/records/{shard}.tfrecord", split) for split in ["train", "val"]},
+        code=code_digest("experiment"),
+    log:
+        "results/logs/write_experiment/{experiment}.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/write_experiment.py"

@@ -1,0 +1,31 @@
+"""A detector that runs without this workflow.
+
+Needs: results/{experiment}/checkpoint/, the test records (images to compare on), the label map.
+Makes: results/{experiment}/export/: saved_model/, frozen_inference_graph.pb, label_map.pbtxt, metadata.json and
+       parity.json - only if what was exported, loaded again, detects what the checkpoint detects.
+"""
+
+
+rule export:
+    input:
+        experiment="results/{experiment}/experiment.yaml",
+        checkpoint="results/{experiment}/checkpoint/ckpt.index",
+        training="results/{experiment}/checkpoint/training.json",
+        # Real images to compare on; a relabelled one does not make the export stale.
+        records=ancient(shards_of("results/records/{shard}.tfrecord", "test")),
+        label_map="results/dataset/label_map.pbtxt",
+    output:
+        folder=directory("results/{experiment}/export"),
+    params:
+        factory=lambda wildcards: model_of(wildcards.experiment).factory,
+        tolerances=config["export"],
+        code=code_digest("export"),
+    log:
+        "results/logs/export/{experiment}.log",
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/export.py"

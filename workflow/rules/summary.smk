@@ -1,0 +1,30 @@
+"""What was made and where, in a few lines: the end of every run.
+
+Needs: the training and evaluation results of every experiment, results/dataset/card.json.
+Makes: results/summary.txt.
+"""
+
+
+rule write_summary:
+    input:
+        card="results/dataset/card.json",
+        training=expand("results/{experiment}/checkpoint/training.json", experiment=EXPERIMENTS),
+        metrics=expand("results/{experiment}/evaluation/metrics.json", experiment=EXPERIMENTS),
+        exports=expand("results/{experiment}/export/metadata.json", experiment=EXPERIMENTS),
+        detections=expand("results/{experiment}/detections/detections.csv", experiment=EXPERIMENTS),
+    output:
+        summary=report(
+            "results/summary.txt", category="Summary", caption="../report/summary.rst", labels={"what": "what was made"}
+        ),
+    params:
+        experiments=EXPERIMENTS,
+        code=code_digest("summary"),
+    log:
+        "results/logs/write_summary.log",
+    resources:
+        mem_mb=500,
+        runtime=10,
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/write_summary.py"

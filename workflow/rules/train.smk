@@ -1,0 +1,44 @@
+"""Fine-tuning.
+
+Needs: results/{experiment}/experiment.yaml and all that it names: records, pretrained checkpoint.
+Makes: results/{experiment}/checkpoint/, the best weights, and training.json, how they came about.
+Keeps: results/{experiment}/training/, TensorBoard events and the state from which a killed run resumes. It is not an
+       output, so that Snakemake does not delete it; a fingerprint keeps it from being mixed with other data.
+"""
+
+
+rule train:
+    input:
+        experiment="results/{experiment}/experiment.yaml",
+        train=shards_of("results/records/{shard}.tfrecord", "train"),
+        val=shards_of("results/records/{shard}.tfrecord", "val"),
+        pretrained=pretrained_of,
+        # A data set that must not be trained on (strict) stops here; a change in the test images does not train again.
+        card=ancient("results/dataset/card.json"),
+    output:
+        index="results/{experiment}/checkpoint/ckpt.index",
+        data="results/{experiment}/checkpoint/ckpt.data-00000-of-00001",
+        summary="results/{experiment}/checkpoint/training.json",
+        curve=report(
+            "results/{experiment}/checkpoint/training_curve.svg",
+            category="Training",
+            caption="../report/training_curve.rst",
+            labels={"experiment": "{experiment}", "what": "loss and AP over the steps"},
+        ),
+    params:
+        factory=lambda wildcards: model_of(wildcards.experiment).factory,
+        state="results/{experiment}/training",
+        seed=lambda wildcards: {"seed": SETTINGS[wildcards.experiment]["seed"]},
+        code=code_digest("training"),
+    log:
+        "results/logs/train/{experiment}.log",
+    # All there are: TensorFlow takes them in any case.
+    threads: 64
+    resources:
+        gpu=1,
+        mem_mb=4000,
+        runtime=1440,
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/train.py"

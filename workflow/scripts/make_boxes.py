@@ -1,0 +1,7 @@
+"""Turn one shard of the inventory into canonical boxes and a ledger of repairs."""
+
+from job import logged
+from odtl.boxes import make_boxes
+
+with logged(snakemake.log[0]):
+    make_boxes(snakemake.input.manifest, snakemake.output.boxes, snakemake.output.repairs)
