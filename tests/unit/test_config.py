@@ -1,0 +1,148 @@
+"""The configuration: every mistake is named, with what is allowed, before anything runs."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from odtl.config import check_config, experiment_settings, nearest
+from odtl.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+MODELS = ["demo", "retinanet_mobilenetv2_256"]
+
+
+def changed(path: str, value) -> dict:
+    """Return the default configuration with one value set; `path` is dotted."""
+    config = copy.deepcopy(DEFAULT)
+    *parents, key = [int(part) if part.isdigit() else part for part in path.split(".")]
+    place = config
+    for parent in parents:
+        place = place[parent]
+    place[key] = value
+    return config
+
+
+def message(config: dict) -> str:
+    with pytest.raises(InputError) as caught:
+        check_config(config, SCHEMA, MODELS)
+    return str(caught.value)
+
+
+def test_default_configuration_is_valid():
+    check_config(DEFAULT, SCHEMA, MODELS)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key", "advice"),
+    [
+        ("training.batchsize", 4, "training.batchsize", "Did you mean `batch_size`?"),
+        ("training.batch_size", "8", "training.batch_size: found '8'", "a whole number"),
+        ("training.learning_rate", 0, "training.learning_rate: found 0", "more than 0"),
+        ("training.warmup_steps", 300, "experiments.detector.warmup_steps", "shorter than the training"),
+        ("training.mixed_precision", "half", "training.mixed_precision: found 'half'", "float32 | bfloat16 | float16"),
+        ("data.sources.0.format", "vco", "data.sources.0.format: found 'vco'", "voc | csv"),
+        ("data.sources.0.imgaes", "x", "data.sources.0.imgaes", "Did you mean `images`?"),
+        ("data.sources.0.annotations", {"trian": "a.csv"}, "'trian'", "train | val | test"),
+        ("data.sources", [], "data.sources: found []", "at least 1"),
+        ("data.split.fractions.val", 0.5, "data.split.fractions", "add up to 1"),
+        ("data.split.fractions.val", -0.1, "data.split.fractions.val: found -0.1", "at least 0 and at most 1"),
+        ("data.split.group", "(", "data.split.group: found '('", "regular expression"),
+        ("data.shards", 0, "data.shards: found 0", "at least 1"),
+        ("data.strict", "yes", "data.strict: found 'yes'", "a boolean"),
+        ("experiments.records", {"model": "demo"}, "the name 'records'", "not the name of a folder"),
+        ("experiments.a/b", {"model": "demo"}, "the name 'a/b'", "Letters, digits"),
+        ("experiments.detector.model", "dmeo", "experiments.detector.model: found 'dmeo'", "Did you mean `demo`?"),
+        ("experiments.detector", {}, "experiments.detector.model: found nothing", "needed"),
+        ("experiments.detector.train_step", 9, "experiments.detector.train_step", "Did you mean `train_steps`?"),
+        ("labels.classes", ["a", "a"], "labels.classes", "each entry once"),
+        ("labels.aliases", {"a": "b", "b": "c"}, "labels.aliases.a", "alias itself"),
+        ("detect.score_threshold", 1.5, "detect.score_threshold: found 1.5", "at most 1"),
+        ("exprot", {}, "exprot", "Did you mean `export`?"),
+    ],
+)
+def test_mistake_is_named_with_what_is_allowed(path, value, key, advice):
+    text = message(changed(path, value))
+    assert key in text
+    assert advice in text
+
+
+def test_csv_source_needs_its_table():
+    config = changed("data.sources", [{"format": "csv", "images": "images"}])
+    assert "data.sources.0.annotations: found nothing" in message(config)
+
+
+def test_alias_to_unknown_class_of_fixed_list_is_named():
+    config = changed("labels", {"classes": ["r2d2"], "aliases": {"r2-d2": "r2d3"}})
+    assert "labels.aliases.r2-d2: found 'r2d3'" in message(config)
+
+
+def test_missing_section_is_named_once_for_each():
+    config = copy.deepcopy(DEFAULT)
+    del config["detect"], config["data"]["shards"]
+    text = message(config)
+    assert text.count("detect: found nothing") == 1
+    assert text.count("data.shards: found nothing") == 1
+
+
+def test_all_mistakes_are_told_at_once():
+    config = changed("training.batchsize", 4)
+    config["data"]["shards"] = 0
+    config["detect"]["score_threshold"] = 2
+    with pytest.raises(InputError) as caught:
+        check_config(config, SCHEMA, MODELS)
+    assert len(caught.value.problems) == 3
+
+
+def test_experiment_overrides_training_and_merges_mappings():
+    config = changed("experiments.detector.augmentation", {"hflip": False})
+    config["experiments"]["detector"]["batch_size"] = 3
+    settings = experiment_settings(config, "detector")
+    assert settings["batch_size"] == 3
+    assert settings["augmentation"] == {**DEFAULT["training"]["augmentation"], "hflip": False}
+    assert settings["learning_rate"] == DEFAULT["training"]["learning_rate"]
+
+
+def test_partial_augmentation_of_an_experiment_is_allowed():
+    check_config(changed("experiments.detector.augmentation", {"hflip": False}), SCHEMA, MODELS)
+
+
+def test_nearest_says_nothing_where_nothing_is_near():
+    assert nearest("zebra", ["batch_size"]) == ""
+
+
+def test_schema_and_default_configuration_hold_the_same_keys():
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+    def keys(part: dict, prefix: str = "") -> set[str]:
+        part = {**part, **schema["$defs"].get(part.get("$ref", "").rsplit("/", 1)[-1], {})}
+        found = set()
+        for key, value in part.get("properties", {}).items():
+            found |= {f"{prefix}{key}"} | keys(value, f"{prefix}{key}.")
+        return found
+
+    def default_keys(part: dict, prefix: str = "") -> set[str]:
+        found = set()
+        for key, value in part.items():
+            found.add(f"{prefix}{key}")
+            if isinstance(value, dict) and f"{prefix}{key}" != "experiments":
+                found |= default_keys(value, f"{prefix}{key}.")
+        return found
+
+    assert keys(schema) == default_keys(DEFAULT)
+    source = schema["$defs"]["source"]["properties"]
+    assert set(source) == set(DEFAULT["data"]["sources"][0])
+
+
+def test_every_key_is_explained():
+    text = (ROOT / "config/README.md").read_text(encoding="utf-8")
+
+    def leaves(part: dict) -> set[str]:
+        return {key for k, v in part.items() for key in ({k} | (leaves(v) if isinstance(v, dict) else set()))}
+
+    named = leaves({key: value for key, value in DEFAULT.items() if key != "experiments"})
+    named |= set(DEFAULT["data"]["sources"][0])
+    assert [key for key in sorted(named) if f"`{key}`" not in text] == []

@@ -1,0 +1,59 @@
+"""A stage's code digest follows what the code does, through all that it imports, and nothing else."""
+
+import pytest
+
+from odtl import sources
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of the same name: a imports b, b imports c.d, e stands alone."""
+    root = tmp_path / "odtl"
+    (root / "c").mkdir(parents=True)
+    for name, text in {
+        "a": '"""Doc."""\nfrom odtl.b import x\n',
+        "b": "from odtl.c import d\n\ndef x():\n    return d.y\n",
+        "c/__init__": "",
+        "c/d": "y = 1\n",
+        "e": "z = 1\n",
+    }.items():
+        (root / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(sources, "PACKAGE", root)
+
+    def digest(*modules: str) -> str:
+        for cached in (sources._tree, sources._imports, sources._meaning):
+            cached.cache_clear()
+        return sources.code_digest(*modules)
+
+    yield root, digest
+    for cached in (sources._tree, sources._imports, sources._meaning):
+        cached.cache_clear()
+
+
+def test_change_in_an_imported_module_counts(package):
+    root, digest = package
+    before = digest("a")
+    (root / "c/d.py").write_text("y = 2\n", encoding="utf-8")
+    assert digest("a") != before
+
+
+def test_change_elsewhere_does_not_count(package):
+    root, digest = package
+    before = digest("a")
+    (root / "e.py").write_text("z = 2\n", encoding="utf-8")
+    assert digest("a") == before
+    assert digest("e") != before
+
+
+def test_comments_docstrings_and_layout_do_not_count(package):
+    root, digest = package
+    before = digest("a")
+    (root / "b.py").write_text(
+        '"""New."""\nfrom odtl.c import d\n\n\ndef x():\n    """New."""\n    # New.\n    return (d.y)\n',
+        encoding="utf-8",
+    )
+    assert digest("a") == before
+
+
+def test_modules_of_this_package_are_found():
+    assert "errors" in sources._closure(("config",))
