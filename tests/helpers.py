@@ -1,0 +1,92 @@
+"""A small project in a temporary folder, and Snakemake run on it."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).parents[1]
+
+
+def voc_xml(filename: str, size: tuple[int, int], objects: list[tuple[str, tuple[int, int, int, int]]]) -> str:
+    """Return a VOC XML as LabelImg writes it; size is (width, height), a box (xmin, ymin, xmax, ymax)."""
+    parts = [
+        f"<object><name>{name}</name><pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult><bndbox>"
+        f"<xmin>{box[0]}</xmin><ymin>{box[1]}</ymin><xmax>{box[2]}</xmax><ymax>{box[3]}</ymax></bndbox></object>"
+        for name, box in objects
+    ]
+    return (
+        f"<annotation><folder>images</folder><filename>{filename}</filename><path>/elsewhere/{filename}</path>"
+        f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>{''.join(parts)}</annotation>"
+    )
+
+
+def draw_data(folder: Path, count: int, size: tuple[int, int] = (64, 48), seed: int = 0) -> None:
+    """Draw `count` images with one or two boxes each, squares and discs, and label them with a VOC XML beside each."""
+    generator = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        image = Image.new("RGB", size, tuple(generator.randrange(60, 120) for _ in range(3)))
+        draw, objects = ImageDraw.Draw(image), []
+        for name in generator.sample(["square", "disc"], generator.choice([1, 2])):
+            side = generator.randrange(size[1] // 4, size[1] // 2)
+            x, y = generator.randrange(size[0] - side), generator.randrange(size[1] - side)
+            shape = draw.rectangle if name == "square" else draw.ellipse
+            shape((x, y, x + side - 1, y + side - 1), fill="red" if name == "square" else "yellow")
+            objects.append((name, (x, y, x + side, y + side)))
+        image.save(folder / f"{index:03}.jpg", quality=90)
+        (folder / f"{index:03}.xml").write_text(voc_xml(f"{index:03}.jpg", size, objects), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a Snakemake call ended."""
+
+    status: int
+    output: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """The "Job stats" table: rule to number of jobs, without `all` and the total; empty for nothing to be done."""
+        table = re.search(r"^Job stats:\n.*?\n[-\s]+\n(.*?)\n\n", self.output, flags=re.MULTILINE | re.DOTALL)
+        rows = [line.split() for line in table[1].splitlines()] if table else []
+        return {name: int(count) for name, count in rows if name not in ("all", "total")}
+
+
+class Project:
+    """A working folder with a `my.yaml`; the workflow itself is this repository's."""
+
+    def __init__(self, folder: Path, **config) -> None:
+        self.folder = folder
+        self.configure(**config)
+
+    def configure(self, **config) -> None:
+        """Write `my.yaml`."""
+        (self.folder / "my.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    def snakemake(self, *arguments: str, timeout: float = 600) -> Run:
+        """Run Snakemake in the folder and wait for it."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+        command += ["--resources", "gpu=1", "--configfile", "my.yaml", *arguments]
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout)
+
+    def plan(self, *arguments: str) -> Run:
+        """Return what would run."""
+        return self.snakemake("--dry-run", *arguments)
