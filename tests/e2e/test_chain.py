@@ -1,0 +1,170 @@
+"""The whole chain on tiny drawn images: every file is there, nothing runs twice, a relabel runs what it must."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from helpers import ROOT, Project, draw_data
+from odtl import label_map
+
+TRAINING = {
+    "image_size": 128,
+    "batch_size": 4,
+    "train_steps": 6,
+    "warmup_steps": 2,
+    "validation_interval": 3,
+    "learning_rate": 0.01,
+}
+# A model that has learnt for six steps is sure of nothing.
+DETECT = {"score_threshold": 0.01, "max_images": 3}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A data set of 24 images in folders of train and test, run to the end once."""
+    folder = tmp_path_factory.mktemp("project")
+    draw_data(folder / "images/train", 18)
+    draw_data(folder / "images/test", 6, seed=1)
+    project = Project(
+        folder,
+        data={"sources": [{"format": "voc", "images": "images"}], "split": {"val_from_train": 0.2}},
+        training=TRAINING,
+        detect=DETECT,
+    )
+    run = project.snakemake()
+    assert run.status == 0, run.output
+    project.first_output = run.output
+    return project
+
+
+def test_ends_by_saying_what_was_made(project):
+    summary = (project.folder / "results/summary.txt").read_text(encoding="utf-8")
+    assert summary.strip() in project.first_output
+    assert "results/detector/export/frozen_inference_graph.pb" in summary
+    assert "AP50" in summary
+
+
+def test_every_result_is_there(project):
+    results = project.folder / "results"
+    for name in [
+        "dataset/card.json",
+        "dataset/label_map.pbtxt",
+        "dataset/train_labels.csv",
+        "dataset/val_labels.csv",
+        "dataset/test_labels.csv",
+        "dataset/repairs.csv",
+        "records/test-00001-of-00002.tfrecord",
+        "detector/experiment.yaml",
+        "detector/checkpoint/ckpt.index",
+        "detector/checkpoint/training.json",
+        "detector/evaluation/metrics.json",
+        "detector/evaluation/per_class.csv",
+        "detector/evaluation/pr_curve.svg",
+        "detector/export/frozen_inference_graph.pb",
+        "detector/export/saved_model/saved_model.pb",
+        "detector/export/parity.json",
+        "detector/detections/detections.csv",
+    ]:
+        assert (results / name).stat().st_size > 0, name
+    assert len(list((results / "detector/detections/images").rglob("*.jpg"))) == 3
+    assert list((results / "detector/training").rglob("events.out.tfevents*"))
+    ids = label_map.parse((results / "dataset/label_map.pbtxt").read_text(encoding="utf-8"))
+    assert ids == {"disc": 1, "square": 2}
+
+
+def test_every_image_is_counted_and_scored(project):
+    results = project.folder / "results"
+    card = json.loads((results / "dataset/card.json").read_text(encoding="utf-8"))
+    splits = card["splits"]
+    assert splits["train"]["images"] + splits["val"]["images"] == 18
+    assert splits["val"]["images"] > 0
+    assert splits["test"]["images"] == 6
+    metrics = json.loads((results / "detector/evaluation/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["images"] == 6
+    with open(results / "dataset/test_labels.csv", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"]
+    assert {row["filename"] for row in rows} == {f"test/{index:03}.jpg" for index in range(6)}
+
+
+def test_second_run_has_nothing_to_do(project):
+    again = project.snakemake()
+    assert again.status == 0
+    assert "Nothing to be done" in again.output
+
+
+def test_touch_and_resave_are_no_change(project):
+    for xml in (project.folder / "images").rglob("*.xml"):
+        text = xml.read_text(encoding="utf-8").replace("/elsewhere/", "/somewhere else/").replace("><", ">\n  <")
+        xml.write_text(text, encoding="utf-8")
+    for image in (project.folder / "images").rglob("*.jpg"):
+        os.utime(image)
+    assert project.plan().jobs == {}
+
+
+def test_relabelled_test_image_is_evaluated_but_not_trained_on(project):
+    relabel(project, "test/000.xml")
+    jobs = project.plan().jobs
+    assert jobs["make_boxes"] == 1
+    assert jobs["write_records"] == 1
+    assert jobs["evaluate"] == 1
+    assert "train" not in jobs
+    assert "export" not in jobs
+
+
+def test_relabelled_training_image_trains_again(project):
+    relabel(project, "train/000.xml")
+    jobs = project.plan().jobs
+    assert jobs["train"] == 1
+    assert jobs["write_records"] == 2
+    assert "fetch_pretrained" not in jobs
+
+
+def test_report_is_written(project):
+    run = project.snakemake("--report", "report.html")
+    assert run.status == 0, run.output
+    assert (project.folder / "report.html").stat().st_size > 1_000_000
+
+
+def test_killed_training_resumes(tmp_path):
+    draw_data(tmp_path / "images", 16)
+    project = Project(
+        tmp_path,
+        data={"sources": [{"format": "voc", "images": "images", "split": "by_hash"}]},
+        training={**TRAINING, "train_steps": 60, "validation_interval": 10},
+    )
+    state = tmp_path / "results/detector/training"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    with subprocess.Popen(
+        [*command, "--configfile", "my.yaml", "--until", "train"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 300
+        while not list(state.rglob("ckpt-*.index")) and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "results/detector/checkpoint/ckpt.index").exists()
+    assert project.snakemake("--unlock").status == 0
+    run = project.snakemake("--until", "train")
+    assert run.status == 0, run.output
+    summary = json.loads((tmp_path / "results/detector/checkpoint/training.json").read_text(encoding="utf-8"))
+    assert summary["steps"] == 60
+    assert summary["resumed_from"] >= 10
+
+
+def relabel(project: Project, name: str) -> None:
+    """Move the first box of one XML by a pixel."""
+    xml = project.folder / "images" / name
+    text = xml.read_text(encoding="utf-8")
+    value = text.split("<xmax>")[1].split("</xmax>")[0]
+    xml.write_text(text.replace(f"<xmax>{value}<", f"<xmax>{int(value) - 1}<", 1), encoding="utf-8")
