@@ -1,0 +1,385 @@
+"""An exported detector at work: on arrays of pixels, and on a folder of images."""
+
+import csv
+import io
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from odtl import images
+from odtl.detections import Detections, from_outputs
+from odtl.drawing import Mark, draw_marks
+from odtl.errors import InputError, Problem
+from odtl.files import atomic_folder
+from odtl.label_map import read_label_map
+
+LABEL_MAP = "label_map.pbtxt"
+METADATA = "metadata.json"
+SAVED_MODEL = "saved_model"
+FROZEN_GRAPH = "frozen_inference_graph.pb"
+
+# The names by which clients of the TF Object Detection API know a detector's tensors.
+# https://github.com/tensorflow/models/blob/master/research/object_detection/exporter_lib_v2.py
+INPUT = "image_tensor"
+OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
+
+CSV_COLUMNS = ("filename", "width", "height", "class", "score", "xmin", "ymin", "xmax", "ymax")
+UNREADABLE_COLUMNS = ("filename", "reason")
+
+# Formats that keep sharp labels and that every browser shows.
+_KEPT_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A detector that was exported, loaded again.
+
+    names:  id -> name of its label map.
+    source: the file or folder it was loaded from.
+    run:    uint8 (N, H, W, 3) -> outputs as `detections.from_outputs` takes them.
+    """
+
+    names: Mapping[int, str]
+    source: str
+    run: Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Detector":
+        """Load a SavedModel or a frozen graph with its label map.
+
+        path: an export folder (its SavedModel is taken), a SavedModel's folder, or a frozen graph's .pb file. The
+        label map is looked for beside it, or in the SavedModel's own `assets.extra`; where there is a metadata file,
+        both must name the same classes.
+        Raises InputError where something is missing, damaged, or does not fit together.
+        """
+        path = Path(path)
+        if (path / SAVED_MODEL).is_dir():
+            path = path / SAVED_MODEL
+        if not path.exists():
+            cure = f"Name a folder with a SavedModel, or a frozen graph such as {FROZEN_GRAPH}."
+            raise InputError(Problem(str(path), "detector", "nothing there", cure))
+        names = _class_names(path)
+        return cls(names, str(path), _run_saved_model(path) if path.is_dir() else _run_frozen_graph(path))
+
+    def detect(self, batch: np.ndarray) -> list[Detections]:
+        """Return the detections of each image of a batch.
+
+        batch: uint8, (N, H, W, 3), RGB, upright, any H and W from 1. Another size costs no further tracing.
+        """
+        batch = np.asarray(batch)
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
+            raise ValueError(f"images must be uint8 of shape (N, H, W, 3), not {batch.dtype} {batch.shape}")
+        outputs = self.run(batch)
+        height, width = batch.shape[1:3]
+        return [from_outputs(outputs, index, width, height) for index in range(len(batch))]
+
+
+@dataclass(frozen=True)
+class FolderSummary:
+    """What `detect_folder` did: images read, detections written, and (file, reason) of what could not be read."""
+
+    images: int
+    detections: int
+    unreadable: tuple[tuple[str, str], ...]
+
+
+def detect_folder(
+    model: str | os.PathLike,
+    inputs: str | os.PathLike,
+    output: str | os.PathLike,
+    score_threshold: float,
+    max_images: int | None = None,
+) -> FolderSummary:
+    """Detect objects in all images of a folder, sub-folders included, and write what was found.
+
+    model:  what `Detector.load` takes. inputs: the folder. score_threshold: detections that score less are left out.
+    max_images: take no more than so many, spread evenly over the sorted names; None: all.
+    output: a folder, written whole or not at all:
+      images/          the images with boxes and labels, under the same relative names (see `output_names`);
+      detections.csv   CSV_COLUMNS, one row per detection, best first per image; pixels of the upright image;
+      unreadable.csv   UNREADABLE_COLUMNS, one row per image that could not be read and was skipped.
+    Raises InputError where the folder or the model is missing or damaged. A single bad image is no error.
+    """
+    inputs, output = Path(inputs), Path(output)
+    if not inputs.is_dir():
+        cure = "Name a folder of images (`detect.images` in the configuration)."
+        raise InputError(Problem(str(inputs), "images", "no such folder", cure))
+    files = _spread(list(_image_files(inputs, output)), max_images)
+    detector = Detector.load(model)
+    unreadable: list[tuple[str, str]] = []
+    rows: list[dict] = []
+    with atomic_folder(output) as folder:
+        names = output_names(files)
+        for number, file in enumerate(files, start=1):
+            _progress(number, len(files))
+            try:
+                image = read_upright(inputs / file)
+            # A damaged file can make a decoder raise nearly anything, and one file must not cost all others.
+            except Exception as error:
+                unreadable.append((file, f"{type(error).__name__}: {error}".replace("\n", " ")))
+                continue
+            (found,) = detector.detect(np.asarray(image)[None])
+            found = found.at_least(score_threshold)
+            rows.extend(_rows(file, image.size, found, detector.names))
+            _save(draw_marks(image, marks(found, detector.names)), folder / "images" / names[file])
+        (folder / "images").mkdir(exist_ok=True)
+        _write_csv(folder / "detections.csv", CSV_COLUMNS, rows)
+        _write_csv(
+            folder / "unreadable.csv",
+            UNREADABLE_COLUMNS,
+            [dict(zip(UNREADABLE_COLUMNS, entry, strict=True)) for entry in unreadable],
+        )
+    summary = FolderSummary(len(files) - len(unreadable), len(rows), tuple(unreadable))
+    _report(summary, inputs, score_threshold)
+    return summary
+
+
+def marks(found: Detections, names: Mapping[int, str]) -> list[Mark]:
+    """Return what is to be drawn for detections: the class's name and its score in per cent."""
+    return [
+        Mark(tuple(box), f"{names.get(int(class_id), f'class {class_id}')} {score:.0%}", int(class_id))
+        for box, score, class_id in zip(found.boxes.tolist(), found.scores, found.classes, strict=True)
+    ]
+
+
+def read_upright(path: str | os.PathLike) -> Image.Image:
+    """Return an image as 8-bit RGB, upright; the first frame of several. Any format that Pillow reads.
+
+    What training reads is treated as training treats it (`images.upright_rgb`): pixels must mean the same.
+    Raises ImageError, or what Pillow raises, where the file is no image or is damaged.
+    """
+    data = images.read_bytes(path)
+    with warnings.catch_warnings():
+        # A large photograph is no attack; Pillow still refuses twice that size.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(data)) as image:
+            if image.format in images.FORMATS:
+                return images.upright_rgb(data)
+            return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def output_names(files: Sequence[str]) -> dict[str, str]:
+    """Return input -> output name, all different: the same relative path, with `.png` added where neither JPEG nor PNG.
+
+    files: relative paths with `/`, all different.
+    """
+    names = {file: file for file in files if file.lower().endswith(_KEPT_SUFFIXES)}
+    taken = {name.casefold() for name in names.values()}
+    for file in files:
+        if file not in names:
+            name, number = f"{file}.png", 2
+            while name.casefold() in taken:
+                name, number = f"{file}-{number}.png", number + 1
+            names[file] = name
+            taken.add(name.casefold())
+    return names
+
+
+def prepare(image, preprocessing):
+    """Return (prepared, image_info) of one image for the model; for almost any image just what `preprocessing` does.
+
+    image: uint8 tensor (H, W, 3). preprocessing: as `checkpoints.preprocessing` gives it. prepared: float32
+    (*padded_size, 3). image_info: float32 (4, 2); its first row is the height and width of the image as given.
+    An image so narrow that scaling would leave no pixel of it, which official.vision refuses, is padded before.
+    """
+    import tensorflow as tf
+
+    height, width = tf.unstack(tf.shape(image)[:2])
+    least = tf.cast(tf.math.ceil(tf.maximum(height, width) / min(preprocessing.input_size)), tf.int32)
+    padded = tf.image.pad_to_bounding_box(image, 0, 0, tf.maximum(height, least), tf.maximum(width, least))
+    prepared, image_info = preprocessing.apply(padded)
+    size = tf.cast(tf.stack([height, width]), tf.float32)
+    return prepared, tf.concat([size[None], image_info[1:]], axis=0)
+
+
+def prepare_batch(batch, preprocessing):
+    """Return (prepared, image_info) of a batch, (N, *padded_size, 3) and (N, 4, 2); see `prepare`.
+
+    batch: uint8 tensor (N, H, W, 3), all sizes unknown or not.
+    """
+    import tensorflow as tf
+
+    signature = tf.TensorSpec((*preprocessing.padded_size, 3), tf.float32), tf.TensorSpec((4, 2), tf.float32)
+    return tf.map_fn(lambda image: prepare(image, preprocessing), batch, fn_output_signature=signature)
+
+
+def detect_prepared(model, prepared, image_info) -> dict:
+    """Return the model's detections of a prepared batch as the outputs of the TF Object Detection API.
+
+    model: any of official.vision's detectors; it is called as `model(images, image_shape=..., anchor_boxes=None,
+    training=False)`. prepared, image_info: as `prepare_batch` gives them.
+    Boxes are ymin, xmin, ymax, xmax relative to the original image, clipped to it. A box of which nothing is left then,
+    because it lay in the padding, is taken out. What comes after the last detection is zero.
+    """
+    import tensorflow as tf
+
+    found = model(prepared, image_shape=image_info[:, 1, :], anchor_boxes=None, training=False)
+    original, scale = image_info[:, None, 0, :], image_info[:, None, 2, :]
+    boxes = tf.cast(found["detection_boxes"], tf.float32) / tf.tile(scale * original, [1, 1, 2])
+    boxes = tf.clip_by_value(boxes, 0.0, 1.0)
+    listed = tf.range(tf.shape(boxes)[1])[None] < tf.cast(found["num_detections"], tf.int32)[:, None]
+    keep = listed & tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+    order = tf.argsort(tf.cast(keep, tf.int32), axis=1, direction="DESCENDING", stable=True)
+    kept = tf.cast(tf.gather(keep, order, batch_dims=1), tf.float32)
+
+    def packed(values):
+        return tf.gather(tf.cast(values, tf.float32), order, batch_dims=1)
+
+    return {
+        "detection_boxes": packed(boxes) * kept[..., None],
+        "detection_scores": packed(found["detection_scores"]) * kept,
+        "detection_classes": packed(found["detection_classes"]) * kept,
+        "num_detections": tf.reduce_sum(kept, axis=1),
+    }
+
+
+def _class_names(path: Path) -> dict[int, str]:
+    """Return id -> name of the label map that belongs to a model; InputError if none does."""
+    places = [path / "assets.extra", path, path.parent] if path.is_dir() else [path.parent]
+    label_map = _first([place / LABEL_MAP for place in places])
+    if label_map is None:
+        cure = f"Put the {LABEL_MAP} that the model was trained with there: without it, classes have no names."
+        raise InputError(Problem(str(places[-1] / LABEL_MAP), "label map", "no such file", cure))
+    classes = read_label_map(label_map)
+    metadata = _first([path.parent / METADATA])
+    if metadata is not None:
+        _check_classes(classes, label_map, metadata)
+    return {number: name for name, number in classes.items()}
+
+
+def _first(paths: Iterable[Path]) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _check_classes(classes: Mapping[str, int], label_map: Path, metadata: Path) -> None:
+    try:
+        wanted = json.loads(metadata.read_text(encoding="utf-8"))["classes"]
+    except (ValueError, KeyError, TypeError) as error:
+        problem = Problem(str(metadata), "classes", f"{type(error).__name__}: {error}", "Export the model again.")
+        raise InputError(problem) from error
+    if dict(classes) != wanted:
+        found = f"{len(classes)} class(es) {dict(classes)}"
+        cure = f"The model was exported with {len(wanted)} class(es) {wanted}: use its own label map."
+        raise InputError(Problem(str(label_map), "item", found, cure), "The label map is not this model's")
+
+
+def _run_saved_model(folder: Path) -> Callable[[np.ndarray], Mapping[str, np.ndarray]]:
+    import tensorflow as tf
+
+    try:
+        model = tf.saved_model.load(str(folder))
+        signature = model.signatures["serving_default"]
+    # What TensorFlow raises depends on which of its files is missing or damaged.
+    except Exception as error:
+        raise _damaged(folder, "SavedModel", error) from error
+    _check_names(folder, {INPUT: INPUT in signature.structured_input_signature[1]})
+    _check_names(folder, {name: name in signature.structured_outputs for name in OUTPUTS})
+
+    def run(batch: np.ndarray, model=model) -> dict[str, np.ndarray]:
+        # `model` is bound because a signature does not keep its model's variables alive.
+        return {name: tensor.numpy() for name, tensor in signature(**{INPUT: tf.constant(batch)}).items()}
+
+    return run
+
+
+def _run_frozen_graph(file: Path) -> Callable[[np.ndarray], Mapping[str, np.ndarray]]:
+    import tensorflow as tf
+
+    graph_def = tf.compat.v1.GraphDef()
+    try:
+        graph_def.ParseFromString(file.read_bytes())
+        wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
+    # Protobuf and TensorFlow raise different errors for different damage.
+    except Exception as error:
+        raise _damaged(file, "frozen graph", error) from error
+    present = {node.name for node in graph_def.node}
+    _check_names(file, {name: name in present for name in (INPUT, *OUTPUTS)})
+    detect = wrapped.prune(f"{INPUT}:0", {name: f"{name}:0" for name in OUTPUTS})
+
+    def run(batch: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: tensor.numpy() for name, tensor in detect(tf.constant(batch)).items()}
+
+    return run
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> InputError:
+    found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    return InputError(Problem(str(path), kind, found, "The file is damaged or no such model: export it again."))
+
+
+def _check_names(path: Path, present: Mapping[str, bool]) -> None:
+    missing = [name for name, there in present.items() if not there]
+    if missing:
+        cure = "Its inputs and outputs must be named as in the TF Object Detection API."
+        raise InputError(Problem(str(path), "tensors", f"no {', '.join(missing)}", cure))
+
+
+def _image_files(folder: Path, excluded: Path) -> Iterator[str]:
+    """Yield the relative paths, with `/`, sorted, of what may be an image: by its name, or else by its first bytes."""
+    Image.init()
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    excluded = excluded.resolve()
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file() or excluded in path.resolve().parents:
+            continue
+        if path.suffix.lower() in suffixes or _opens(path):
+            yield path.relative_to(folder).as_posix()
+
+
+def _opens(path: Path) -> bool:
+    try:
+        with Image.open(path):
+            return True
+    except Exception:
+        return False
+
+
+def _spread(files: Sequence[str], limit: int | None) -> list[str]:
+    """Return at most `limit` of the files, evenly spread: the first ones alone are often all of one kind."""
+    if limit is None or len(files) <= limit:
+        return list(files)
+    return [files[index * len(files) // limit] for index in range(limit)]
+
+
+def _rows(file: str, size: tuple[int, int], found: Detections, names: Mapping[int, str]) -> Iterator[dict]:
+    for box, score, class_id in zip(found.boxes, found.scores, found.classes, strict=True):
+        name = names.get(int(class_id), f"class {class_id}")
+        edges = (f"{edge:.2f}" for edge in box)
+        yield dict(zip(CSV_COLUMNS, (file, *size, name, f"{score:.4f}", *edges), strict=True))
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **({"quality": 90} if path.suffix.lower() != ".png" else {}))
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _progress(number: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\rDetecting: image {number} of {total}", end="\n" if number == total else "", file=sys.stderr)
+    elif number == total or number % 100 == 0:
+        print(f"Detecting: image {number} of {total}", file=sys.stderr)
+
+
+def _report(summary: FolderSummary, inputs: Path, score_threshold: float) -> None:
+    print(
+        f"{summary.detections} detection(s) with a score of at least {score_threshold:g} in {summary.images} image(s) "
+        f"of {inputs}.",
+        file=sys.stderr,
+    )
+    for file, reason in summary.unreadable:
+        print(f"Skipped, cannot be read: {file}: {reason}", file=sys.stderr)
