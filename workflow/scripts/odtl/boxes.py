@@ -11,11 +11,10 @@ VOC file that moves the left and upper edge by one pixel, which is less than peo
 """
 
 import csv
-import difflib
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ from odtl import images
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open
 from odtl.images import ImageError, ImageInfo
-from odtl.inventory import Line, iterate_manifest
+from odtl.manifest import Line, iterate_manifest
 from odtl.repairs import COLUMNS as LEDGER_COLUMNS
 from odtl.repairs import REJECTED, LedgerRow, ledger_row
 from odtl.split import parse_shard_name
@@ -88,15 +87,12 @@ class Counts:
     rejected: int
 
 
-def clean(
-    line: Line, info: ImageInfo, split: str = "train", classes: Sequence[str] = ()
-) -> tuple[list[BoxRow], list[LedgerRow]]:
+def clean(line: Line, info: ImageInfo, split: str = "train") -> tuple[list[BoxRow], list[LedgerRow]]:
     """Turn one annotated image into rows of the boxes table and of the ledger.
 
     line:    the image's line of the inventory; its `problems` are passed on as ledger rows.
     info:    what the image file really holds.
     split:   "train", "val" or "test".
-    classes: the names to suggest the nearest of for a label that is not in the fixed class list.
 
     A rejected image has no box rows; an image annotated as empty has one, a negative. An image whose every box had to
     be dropped is rejected: what was meant to be an object must not be taught as background.
@@ -114,7 +110,7 @@ def clean(
     repairs += _picture_repairs(line, info)
     transform, frame_repairs = _frame(line, info)
     repairs += frame_repairs
-    rows, box_repairs = _clean_boxes(line, info, split, classes, transform)
+    rows, box_repairs = _clean_boxes(line, info, split, transform)
     repairs += box_repairs
     if annotation.boxes and not rows:
         found = f"{len(annotation.boxes)} box(es), none usable"
@@ -127,12 +123,10 @@ def make_boxes(
     manifest_path: str | os.PathLike,
     boxes_path: str | os.PathLike,
     repairs_path: str | os.PathLike,
-    classes: Sequence[str] = (),
 ) -> Counts:
     """Make one shard's boxes table and ledger (CSV, with headers even when empty) from its manifest.
 
     manifest_path: `{split}-{index}-of-{n}.jsonl`; the name says which split it is.
-    classes:       the fixed class list, to suggest the nearest name for a label that is not in it.
 
     Raises InputError if an image is no longer what the inventory listed.
     """
@@ -147,7 +141,7 @@ def make_boxes(
         for line in iterate_manifest(manifest_path):
             total += 1
             try:
-                rows, repairs = _clean_file(line, split, classes)
+                rows, repairs = _clean_file(line, split)
             except _ChangedError as error:
                 changed.append(error.problem)
                 continue
@@ -197,9 +191,9 @@ class _ChangedError(Exception):
         self.problem = problem
 
 
-def _clean_file(line: Line, split: str, classes: Sequence[str]) -> tuple[list[BoxRow], list[LedgerRow]]:
+def _clean_file(line: Line, split: str) -> tuple[list[BoxRow], list[LedgerRow]]:
     if line.image is None or line.sha256 is None or line.annotation is None:
-        return clean(line, ImageInfo("", 0, 0), split, classes)
+        return clean(line, ImageInfo("", 0, 0), split)
     try:
         data = images.read_bytes(line.image)
     except ImageError as error:
@@ -212,7 +206,7 @@ def _clean_file(line: Line, split: str, classes: Sequence[str]) -> tuple[list[Bo
         repairs = [ledger_row(line.id, problem.reason, **problem.texts()) for problem in line.problems]
         row = ledger_row(line.id, error.reason, file=line.image, field="image", found=error.found, done="left out")
         return [], [*repairs, row]
-    return clean(line, info, split, classes)
+    return clean(line, info, split)
 
 
 def _changed(line: Line, found: str) -> Problem:
@@ -331,10 +325,11 @@ def _fits(boxes: Iterable[Box], size: tuple[int, int]) -> bool:
 
 
 def _clean_boxes(
-    line: Line, info: ImageInfo, split: str, classes: Sequence[str], transform: _Transform
+    line: Line, info: ImageInfo, split: str, transform: _Transform
 ) -> tuple[list[BoxRow], list[LedgerRow]]:
     annotation = line.annotation
     rows, repairs = [], []
+    reported = {problem.field for problem in line.problems if problem.reason == "label_unknown"}
     entries = zip(
         annotation.boxes,
         annotation.labels,
@@ -348,7 +343,10 @@ def _clean_boxes(
         if not label:
             usable, findings = None, [*findings, ("label_empty", "no class name", "box left out", "", "")]
         elif name is None:
-            usable, findings = None, [*findings, _unknown_label(label, classes)]
+            usable = None
+            # The inventory knows the list and says which class is nearest.
+            if f"box {index}" not in reported:
+                findings = [*findings, ("label_unknown", f"class {label!r}", "box left out", label, "")]
         where = {"file": annotation.file, "field": f"box {index}"}
         for reason, found, done, before, after in findings:
             row = ledger_row(line.id, reason, **where, found=found, done=done, before=before, after=after)
@@ -356,13 +354,6 @@ def _clean_boxes(
         if usable is not None:
             rows.append(_row(line, info, split, name, usable, difficult, truncated))
     return rows, repairs
-
-
-def _unknown_label(label: str, classes: Sequence[str]) -> tuple[str, str, str, str, str]:
-    nearest = difflib.get_close_matches(label.lower(), [name.lower() for name in classes], n=1, cutoff=0.5)
-    names = {name.lower(): name for name in classes}
-    advice = f"; the nearest class is {names[nearest[0]]!r}: an alias would keep the box" if nearest else ""
-    return "label_unknown", f"class {label!r}, which is not in the list", f"box left out{advice}", label, ""
 
 
 def _clean_box(

@@ -6,6 +6,7 @@ Nothing is judged here but what concerns the match of images and annotations; th
 """
 
 import contextlib
+import difflib
 import functools
 import hashlib
 import json
@@ -25,6 +26,7 @@ from pathlib import Path
 from odtl.annotations.model import Annotation
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open, sha256_of, write_text_if_changed
+from odtl.manifest import manifest_path
 from odtl.repairs import REJECTED, STATUS_OF
 from odtl.split import SPLITS, assign, group_of, parse_shard_name, shard_name, shard_names, shard_of
 
@@ -44,47 +46,6 @@ _HASH_AT_ONCE = 16 * 2**20
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class LineProblem:
-    """What the scan found wrong with one image or annotation; it becomes a row of the ledger."""
-
-    reason: str
-    file: str
-    field: str
-    found: str
-    done: str
-
-    def texts(self) -> dict[str, str]:
-        """Return the ledger's columns that it fills, by name."""
-        return {"file": self.file, "field": self.field, "found": self.found, "done": self.done}
-
-
-@dataclass(frozen=True)
-class LineAnnotation:
-    """An annotation as written (see `Annotation`), and the class of each box: None where the label has none."""
-
-    file: str
-    width: int | None
-    height: int | None
-    boxes: tuple[tuple[float, float, float, float], ...]
-    labels: tuple[str, ...]
-    classes: tuple[str | None, ...]
-    difficult: tuple[bool, ...]
-    truncated: tuple[bool, ...]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One image, or one annotation without image (then `image` and `sha256` are None)."""
-
-    id: str
-    image: str | None
-    sha256: str | None
-    group: str
-    annotation: LineAnnotation | None
-    problems: tuple[LineProblem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,42 +127,9 @@ def refresh(
     return digests
 
 
-def manifest_path(folder: str | os.PathLike, shard: str) -> Path:
-    """Return where a shard's manifest is."""
-    return Path(folder) / f"{shard}.jsonl"
-
-
-def read_manifest(path: str | os.PathLike) -> list[Line]:
-    """Read a manifest that `write` wrote."""
-    return list(iterate_manifest(path))
-
-
-def iterate_manifest(path: str | os.PathLike) -> Iterator[Line]:
-    """Yield the lines of a manifest, one at a time."""
-    with open(path, encoding="utf-8", newline="\n") as stream:
-        for text in stream:
-            yield _parse_line(json.loads(text))
-
-
-def digest(path: str | os.PathLike) -> str:
-    """Return the SHA-256 (hex) of a manifest's bytes: the same as `write` returned for it."""
-    return sha256_of(path)
-
-
 def read_classes(folder: str | os.PathLike) -> list[str]:
     """Return the classes in use, sorted, as `write` left them in `folder`."""
     return (Path(folder) / CLASSES_FILE).read_text(encoding="utf-8").splitlines()
-
-
-def _parse_line(entry: dict) -> Line:
-    annotation = entry["annotation"]
-    if annotation is not None:
-        boxes = tuple(tuple(map(float, box)) for box in annotation["boxes"])
-        lists = {name: tuple(annotation[name]) for name in ("labels", "classes", "difficult", "truncated")}
-        size = {name: annotation[name] for name in ("file", "width", "height")}
-        annotation = LineAnnotation(**size, boxes=boxes, **lists)
-    problems = tuple(LineProblem(**problem) for problem in entry["problems"])
-    return Line(entry["id"], entry["image"], entry["sha256"], entry["group"], annotation, problems)
 
 
 # --- Listing -----------------------------------------------------------------------------------------------------
@@ -786,6 +714,19 @@ class _Classifier:
             self._known[label] = name if name and (self._fixed is None or name in self._fixed) else None
         return self._known[label]
 
+    def unknown(self, annotation: Mapping) -> Iterator[dict[str, str]]:
+        """Yield a problem for each box whose label is not in the fixed list, with the nearest class that is."""
+        for index, (label, name) in enumerate(zip(annotation["labels"], annotation["classes"], strict=True), 1):
+            if name is None and _one_line(label):
+                found = f"class {label!r}, which is not in the list"
+                done = f"box left out{self._advice(label)}"
+                yield _problem("label_unknown", annotation["file"], f"box {index}", found, done)
+
+    def _advice(self, label: str) -> str:
+        names = {name.lower(): name for name in sorted(self._fixed or ())}
+        nearest = difflib.get_close_matches(label.lower(), names, n=1, cutoff=0.5)
+        return f"; the nearest class is {names[nearest[0]]!r}: an alias would keep it" if nearest else ""
+
 
 def _one_line(label: str) -> str:
     return " ".join(label.split())
@@ -845,8 +786,10 @@ def _image_entry(relative: str, path: str, value: object, match: _Match, classif
     if claim is not None:
         problems += [_problem(reason, claim.path, *rest) for reason, *rest in claim.problems]
         annotation = _annotation(claim, classify)
-    if annotation is not None and not any(STATUS_OF[problem["reason"]] == REJECTED for problem in problems):
-        classify.used.update(name for name in annotation["classes"] if name is not None)
+    if annotation is not None:
+        problems += classify.unknown(annotation)
+        if not any(STATUS_OF[problem["reason"]] == REJECTED for problem in problems):
+            classify.used.update(name for name in annotation["classes"] if name is not None)
     line = {"image": path, "sha256": sha256, "annotation": annotation, "problems": problems}
     return _Entry(relative, path, None if claim is None else claim.split, line)
 
