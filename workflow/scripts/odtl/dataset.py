@@ -1,0 +1,263 @@
+"""The data set as a whole: one table per split, one ledger, and a card that says what is in it.
+
+Tables of shards are merged as streams, in order of image id, so that memory does not grow with the number of images
+and the result does not depend on the number of shards.
+"""
+
+import csv
+import hashlib
+import heapq
+import itertools
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from odtl.boxes import COLUMNS as BOX_COLUMNS
+from odtl.errors import InputError, Problem
+from odtl.files import atomic_open
+from odtl.label_map import read_label_map
+from odtl.repairs import COLUMNS as LEDGER_COLUMNS
+from odtl.repairs import REJECTED, REPAIRED
+
+# The columns of the tutorials' CSV files, in their order.
+LABEL_COLUMNS = BOX_COLUMNS[:8]
+SPLITS = ("train", "val", "test")
+# What reaches a record, and so what a model can depend on; not where the image lies.
+_DIGESTED = tuple(column for column in BOX_COLUMNS if column not in ("group", "image"))
+# An operating system grants a process some hundred open files by default.
+_MAX_OPEN_FILES = 200
+
+
+def write_split_tables(
+    boxes_csvs: Sequence[str | os.PathLike],
+    labels_csv: str | os.PathLike,
+    summary_json: str | os.PathLike,
+    split: str,
+) -> dict[str, Any]:
+    """Merge the boxes tables of one split's shards into `labels_csv` and `summary_json`; return the latter.
+
+    labels_csv:   filename,width,height,class,xmin,ymin,xmax,ymax, one row per box, in order of image id. An image
+                  without objects (a negative) has no row there, as in the tutorials.
+    summary_json: `split`; `images`, of which `negatives`; `boxes`; `classes` (name -> boxes); `max_boxes` in an
+                  image; `image_bytes` of all files together; `digest`, which changes when, and only when, what
+                  the split's records are made of does (apart from the label map).
+    Raises InputError for rows of another split, and with every image file that is missing.
+    """
+    images = negatives = boxes = most = size = 0
+    classes: Counter[str] = Counter()
+    digest = hashlib.sha256()
+    problems: list[Problem] = []
+    with atomic_open(labels_csv) as stream, atomic_open(summary_json) as summary_stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(LABEL_COLUMNS)
+        for _, group in itertools.groupby(_merged(boxes_csvs, BOX_COLUMNS), key=lambda row: row["filename"]):
+            rows = list(group)
+            labelled = [row for row in rows if row["class"]]
+            writer.writerows([row[column] for column in LABEL_COLUMNS] for row in labelled)
+            images += 1
+            negatives += not labelled
+            boxes += len(labelled)
+            most = max(most, len(labelled))
+            classes.update(row["class"] for row in labelled)
+            for row in rows:
+                digest.update(json.dumps([row[column] for column in _DIGESTED]).encode("utf-8"))
+            problems += _misplaced(rows[0], split)
+            try:
+                size += os.stat(rows[0]["image"]).st_size
+            except OSError as error:
+                cure = "It was there when the boxes were made: restore it, or run again."
+                problems.append(Problem(rows[0]["image"], "image", error.strerror or str(error), cure))
+        if problems:
+            raise InputError(problems, f"The {split} split cannot be used")
+        summary = {
+            "split": split,
+            "images": images,
+            "negatives": negatives,
+            "boxes": boxes,
+            "classes": dict(sorted(classes.items())),
+            "max_boxes": most,
+            "image_bytes": size,
+            "digest": digest.hexdigest(),
+        }
+        _dump(summary, summary_stream)
+    return summary
+
+
+def write_card(
+    summary_jsons: Sequence[str | os.PathLike],
+    inventories: Sequence[str | os.PathLike],
+    ledgers: Sequence[str | os.PathLike],
+    label_map_file: str | os.PathLike,
+    repairs_csv: str | os.PathLike,
+    card_json: str | os.PathLike,
+    strict: bool = False,
+) -> str:
+    """Write the whole data set's ledger and card; return the card as a short text.
+
+    summary_jsons: of the splits, as `write_split_tables` makes them.
+    inventories:   the manifests of all shards; only their lines are counted.
+    ledgers:       of all shards. `repairs_csv` holds all their rows, in order of image id.
+    card_json:     `images` (in, kept, repaired, rejected), `reasons` (status -> reason -> images), `splits` (name ->
+                   summary), `classes` (name -> split -> boxes), `warnings`.
+    strict:        any row in a ledger is an error.
+
+    Raises InputError, with all rows, under `strict`; and where images in = kept + repaired + rejected does not hold
+    for these files.
+    """
+    if strict:
+        _refuse_repairs(ledgers)
+    summaries = [json.loads(Path(path).read_text(encoding="utf-8")) for path in summary_jsons]
+    splits = {summary["split"]: summary for summary in sorted(summaries, key=lambda summary: _order(summary["split"]))}
+    with atomic_open(repairs_csv) as stream, atomic_open(card_json) as card_stream:
+        status, reasons = _copy_ledger(_merged(ledgers, LEDGER_COLUMNS), stream)
+        images_in, used = sum(map(_count_lines, inventories)), sum(summary["images"] for summary in summaries)
+        if images_in != used + status[REJECTED]:
+            found = f"{images_in} in the inventory, {used} in the boxes tables, {status[REJECTED]} rejected"
+            cure = "The files are of different runs: delete results/boxes and results/repairs, and run again."
+            raise InputError(Problem(str(card_json), "images", found, cure), "Images are not accounted for")
+        images = {
+            "in": images_in,
+            "kept": used - status[REPAIRED],
+            "repaired": status[REPAIRED],
+            "rejected": status[REJECTED],
+        }
+        names = set(read_label_map(label_map_file)).union(*(summary["classes"] for summary in summaries))
+        classes = {
+            name: {split: summary["classes"].get(name, 0) for split, summary in splits.items()}
+            for name in sorted(names)
+        }
+        card = {
+            "images": images,
+            "reasons": reasons,
+            "splits": splits,
+            "classes": classes,
+            "warnings": _warnings(splits, classes),
+        }
+        _dump(card, card_stream)
+    return describe(card)
+
+
+def describe(card: Mapping[str, Any]) -> str:
+    """Return a card, as `write_card` makes it, as a text of a few lines for a person."""
+    images, splits = card["images"], card["splits"]
+    lines = [
+        f"{images['in']} images: {images['kept']} kept, {images['repaired']} repaired, {images['rejected']} rejected",
+        *(
+            f"  {status}: {', '.join(f'{reason} ({count})' for reason, count in counts.items())}"
+            for status, counts in card["reasons"].items()
+        ),
+    ]
+    width = max([len("split"), *map(len, splits), *map(len, card["classes"])])
+    lines += ["", f"{'split':<{width}}  images  negatives  boxes"]
+    lines += [
+        f"{name:<{width}}  {split['images']:>6}  {split['negatives']:>9}  {split['boxes']:>5}"
+        for name, split in splits.items()
+    ]
+    lines += ["", f"{'class':<{width}}  {'  '.join(f'{name:>6}' for name in splits)}  (boxes)"]
+    lines += [
+        f"{name:<{width}}  {'  '.join(f'{counts[split]:>6}' for split in splits)}"
+        for name, counts in card["classes"].items()
+    ]
+    lines += ["", *(f"Warning: {warning}" for warning in card["warnings"])] if card["warnings"] else []
+    return "\n".join(lines) + "\n"
+
+
+def _merged(paths: Sequence[str | os.PathLike], columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield the rows of tables that are each in order of their first column, in the order of all of them."""
+    if len(paths) > _MAX_OPEN_FILES:
+        with tempfile.TemporaryDirectory(prefix="merge-") as scratch:
+            parts = []
+            for start in range(0, len(paths), _MAX_OPEN_FILES):
+                parts.append(Path(scratch) / f"{start}.csv")
+                with open(parts[-1], "w", encoding="utf-8", newline="") as stream:
+                    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+                    writer.writeheader()
+                    writer.writerows(_merged(paths[start : start + _MAX_OPEN_FILES], columns))
+            yield from _merged(parts, columns)
+        return
+    with ExitStack() as stack:
+        tables = [_rows(stack.enter_context(open(path, encoding="utf-8", newline="")), columns) for path in paths]
+        yield from heapq.merge(*tables, key=lambda row: row[columns[0]])
+
+
+def _rows(stream: IO[str], columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    reader = csv.DictReader(stream)
+    if tuple(reader.fieldnames or ()) != tuple(columns):
+        found = ",".join(reader.fieldnames or ()) or "nothing"
+        cure = f"Expected {','.join(columns)}: delete the file and run again."
+        raise InputError(Problem(stream.name, "header", found, cure))
+    yield from reader
+
+
+def _misplaced(row: Mapping[str, str], split: str) -> Iterator[Problem]:
+    if row["split"] != split:
+        cure = f"Expected {split}: delete the boxes tables and run again."
+        yield Problem(row["filename"], "split", row["split"], cure)
+
+
+def _refuse_repairs(ledgers: Sequence[str | os.PathLike]) -> None:
+    problems = [
+        Problem(
+            row["file"] or row["image"],
+            row["field"] or "image",
+            row["found"],
+            f"Mend it, or set data.strict to false to have it {row['status']} ({row['reason']}: {row['done']}).",
+        )
+        for row in _merged(ledgers, LEDGER_COLUMNS)
+    ]
+    if problems:
+        raise InputError(problems, f"data.strict is on, and {len(problems)} thing(s) had to be repaired or rejected")
+
+
+def _copy_ledger(rows: Iterator[dict[str, str]], stream: Any) -> tuple[Counter[str], dict[str, dict[str, int]]]:
+    """Write ledger rows; return the images per status, and status -> reason -> images that have such a row."""
+    writer = csv.DictWriter(stream, LEDGER_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    images: Counter[str] = Counter()
+    reasons: Counter[tuple[str, str]] = Counter()
+    for _, group in itertools.groupby(rows, key=lambda row: row["image"]):
+        of_image = list(group)
+        writer.writerows(of_image)
+        images[REJECTED if any(row["status"] == REJECTED for row in of_image) else REPAIRED] += 1
+        reasons.update({(row["status"], row["reason"]) for row in of_image})
+    nested: dict[str, dict[str, int]] = {}
+    for (status, reason), count in sorted(reasons.items(), key=lambda item: (item[0][0], -item[1], item[0][1])):
+        nested.setdefault(status, {})[reason] = count
+    return images, nested
+
+
+def _warnings(splits: Mapping[str, Mapping[str, Any]], classes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    texts = []
+    for split, use in (("train", "nothing can be learnt"), ("val", "no best model can be chosen"), ("test", "no AP")):
+        if not splits.get(split, {}).get("boxes"):
+            texts.append(f"The {split} split has no boxes: {use}.")
+    for name, counts in classes.items():
+        if not any(counts.values()):
+            texts.append(f"Class {name!r} has no boxes at all: it cannot be learnt.")
+        elif not counts.get("train"):
+            texts.append(f"Class {name!r} has no boxes for training: it cannot be learnt.")
+        else:
+            scored = [split for split in ("val", "test") if splits.get(split, {}).get("boxes")]
+            missing = [split for split in scored if not counts.get(split)]
+            if missing:
+                texts.append(f"Class {name!r} has no boxes in {' and '.join(missing)}: its AP there is unknown.")
+    return texts
+
+
+def _count_lines(path: str | os.PathLike) -> int:
+    with open(path, "rb") as stream:
+        return sum(1 for line in stream if line.strip())
+
+
+def _order(split: str) -> tuple[int, str]:
+    return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
+
+
+def _dump(content: Mapping[str, Any], stream: Any) -> None:
+    json.dump(content, stream, indent=2, ensure_ascii=False)
+    stream.write("\n")
