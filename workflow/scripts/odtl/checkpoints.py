@@ -5,10 +5,14 @@ The layout is `tf.train.Checkpoint(model=model, **model.checkpoint_items)`: `{pr
 """
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from odtl.errors import InputError, Problem
 from odtl.experiment import read_experiment
+
+# The parts of a detector that can be taken from a checkpoint; what each means is told at `restore_parts`.
+PARTS = ("backbone", "decoder", "head", "classes")
 
 
 @dataclass(frozen=True)
@@ -132,3 +136,180 @@ def read_weights(model, prefix: str | os.PathLike) -> None:
         raise InputError(
             Problem(str(prefix), "weights", str(error).splitlines()[0], "The checkpoint is of another model.")
         ) from error
+
+
+@dataclass(frozen=True)
+class Restored:
+    """How much of a model came from a checkpoint.
+
+    taken: part -> (weights taken, weights the part has).
+    fresh: weights of those parts that were not taken -> why.
+    """
+
+    taken: Mapping[str, tuple[int, int]]
+    fresh: Mapping[str, str]
+
+    def as_dict(self) -> dict:
+        """Return it as JSON can hold it."""
+        taken = {part: {"taken": taken, "of": total} for part, (taken, total) in self.taken.items()}
+        return {"parts": taken, "fresh": dict(self.fresh)}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{part} {taken} of {total}" for part, (taken, total) in self.taken.items())
+
+
+def restore_parts(model, prefix: str | os.PathLike, parts: Sequence[str], config) -> Restored:
+    """Put into a model those weights of a checkpoint that fit it, and say how many they were.
+
+    prefix: of a checkpoint whose root holds backbone, decoder and heads by name, or does so under `model`: what
+            official.vision's trainers save, for detectors and for classifiers.
+    parts:  "backbone"; "decoder"; "head", which is all else, but what depends on the classes stays fresh; "classes",
+            that, too: right only where the checkpoint is of the same label map.
+    config: the model's ExperimentConfig.
+
+    Weights are matched by their place in the object graph, as TensorFlow does, and taken where the shape is the same.
+    Raises InputError where a part is unknown, where the checkpoint is not whole, where nothing of it fits, or where
+    only pieces of the backbone fit: those belong to another network.
+    """
+    if unknown := sorted(set(parts) - set(PARTS)):
+        cure = f"Allowed: {', '.join(PARTS)}."
+        raise InputError(Problem("zoo", "restore", ", ".join(map(repr, unknown)), cure))
+    if not is_whole(prefix):
+        cure = "Fetch the pretrained model again, or name another checkpoint."
+        raise InputError(Problem(str(prefix), "checkpoint", "an incomplete one or none", cure))
+    saved = _SavedWeights(prefix)
+    wanted = [part for part in PARTS if part in parts and part != "classes"]
+    modules = {part: _modules(model, part) for part in wanted}
+    plan = {part: _plan(saved, modules[part]) for part in wanted}
+    fresh = {name: reason for matches in plan.values() for name, (_, _, reason) in matches.items() if reason}
+    if "head" in plan and "classes" not in parts and not any(reason for _, _, reason in plan["head"].values()):
+        # As many classes here as there: shapes do not tell which weights are theirs.
+        for name in _class_dependent(modules["head"], config):
+            fresh[name] = "depends on the classes"
+    _check_plan(plan, fresh, prefix)
+    for matches in plan.values():
+        for name, (variable, key, _) in matches.items():
+            if name not in fresh:
+                variable.assign(saved.tensor(key))
+    taken = {part: (sum(name not in fresh for name in matches), len(matches)) for part, matches in plan.items()}
+    return Restored(taken, fresh)
+
+
+class _SavedWeights:
+    """The weights of a checkpoint, by their place in its object graph."""
+
+    def __init__(self, prefix: str | os.PathLike) -> None:
+        import tensorflow as tf
+        from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+        self._reader = tf.train.load_checkpoint(str(prefix))
+        self._shapes = self._reader.get_variable_to_shape_map()
+        graph = trackable_object_graph_pb2.TrackableObjectGraph()
+        if "_CHECKPOINTABLE_OBJECT_GRAPH" in self._shapes:
+            graph.ParseFromString(self._reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+        self._nodes = graph.nodes
+
+    def keys_of(self, name: str, module) -> dict[int, str]:
+        """Return id(variable) -> key for the variables of `module` that the checkpoint's part `name` has, too."""
+        import tensorflow as tf
+
+        keys, seen, queue = {}, set(), [(self._part(name), module)]
+        while queue:
+            number, here = queue.pop(0)
+            if number is None or id(here) in seen:
+                continue
+            seen.add(id(here))
+            for attribute in self._nodes[number].attributes:
+                if attribute.name == "VARIABLE_VALUE":
+                    keys[id(here)] = attribute.checkpoint_key
+            children = self._children(number)
+            queue += [(children.get(local), child) for local, child in tf.train.TrackableView.children(here).items()]
+        return keys
+
+    def shape(self, key: str) -> list[int]:
+        return self._shapes[key]
+
+    def tensor(self, key: str):
+        return self._reader.get_tensor(key)
+
+    def _part(self, name: str) -> int | None:
+        if not self._nodes:
+            return None
+        root = self._children(0)
+        inner = self._children(root["model"]) if "model" in root else {}
+        # A Keras model tracks its parts as the attributes that hold them.
+        return next(
+            (found[at] for found, at in ((root, name), (inner, name), (inner, f"_{name}")) if at in found), None
+        )
+
+    def _children(self, number: int) -> dict[str, int]:
+        return {child.local_name: child.node_id for child in self._nodes[number].children}
+
+
+def _modules(model, part: str) -> dict:
+    """Return name -> Keras layer of one part of a detector; the head of a two-stage detector is several."""
+    items = dict(model.checkpoint_items)
+    if part == "head":
+        return {name: module for name, module in items.items() if name not in ("backbone", "decoder")}
+    return {part: items[part]} if part in items else {}
+
+
+def _plan(saved: _SavedWeights, modules: Mapping) -> dict[str, tuple]:
+    """Return weight name -> (variable, key, reason); the reason why it cannot be taken is "" where it can."""
+    plan = {}
+    for part, module in modules.items():
+        keys = saved.keys_of(part, module)
+        for name, variable in _weights_by_place(part, module).items():
+            key = keys.get(id(variable))
+            if key is None:
+                reason = "not in the checkpoint"
+            elif list(variable.shape) != list(saved.shape(key)):
+                reason = f"{list(saved.shape(key))} in the checkpoint, {list(variable.shape)} here"
+            else:
+                reason = ""
+            plan[name] = (variable, key, reason)
+    return plan
+
+
+def _weights_by_place(name: str, module) -> dict[str, object]:
+    """Return path in the object graph -> variable, for each weight of a layer once."""
+    import tensorflow as tf
+
+    wanted = {id(weight) for weight in module.weights}
+    places, seen, queue = {}, set(), [(name, module)]
+    while queue:
+        path, here = queue.pop(0)
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
+        if id(here) in wanted:
+            places[path] = here
+        queue += [(f"{path}/{local}", child) for local, child in tf.train.TrackableView.children(here).items()]
+    return places
+
+
+def _class_dependent(modules: Mapping, config) -> list[str]:
+    """Return the names of weights whose shape changes with the number of classes: seen by building with one more."""
+    other = config.replace()
+    other.task.model.num_classes += 1
+    others = _modules(build_model(other), "head")
+    return [
+        name
+        for part, module in modules.items()
+        for (name, here), there in zip(
+            _weights_by_place(part, module).items(), _weights_by_place(part, others[part]).values(), strict=True
+        )
+        if here.shape != there.shape
+    ]
+
+
+def _check_plan(plan: Mapping[str, Mapping], fresh: Mapping[str, str], prefix: str | os.PathLike) -> None:
+    if not any(name not in fresh for matches in plan.values() for name in matches):
+        cure = f"Nothing in it fits this model's {', '.join(plan) or 'parts'}: is it of another model?"
+        raise InputError(Problem(str(prefix), "weights", "none that can be used", cure))
+    lost = {name: reason for name, reason in fresh.items() if name in plan.get("backbone", {})}
+    if lost:
+        name, reason = next(iter(lost.items()))
+        found = f"{len(lost)} of {len(plan['backbone'])} backbone weights that do not fit, such as {name} ({reason})"
+        cure = "The checkpoint is of another backbone: name one that fits, or leave `backbone` out of `restore`."
+        raise InputError(Problem(str(prefix), "backbone", found, cure))

@@ -5,7 +5,8 @@
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,160 @@ import yaml
 from odtl.config import nearest
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open
+
+# The shuffle buffer holds encoded images; the largest photographs must not fill the memory.
+SHUFFLE_BYTES = 256 * 1024**2
+# What official.vision pads ground truth to by default; test images may have more boxes than training images.
+MIN_INSTANCES = 100
+# Steps between two looks at the loss, for official.vision's own train.py.
+STEPS_PER_LOOP = 10
+
+# What proved good for fine-tuning detectors on small data sets; the zoo's settings go over these.
+RECIPE = {
+    "task": {"losses": {"l2_weight_decay": 3e-5}},
+    "trainer": {"optimizer_config": {"optimizer": {"type": "sgd", "sgd": {"momentum": 0.9, "clipnorm": 10.0}}}},
+}
+
+
+def build_experiment(
+    factory: str,
+    settings: Mapping[str, Any],
+    schedule: Mapping[str, Any],
+    num_classes: int,
+    train_records: Sequence[str],
+    val_records: Sequence[str],
+    train_summary: Mapping[str, Any],
+    val_summary: Mapping[str, Any],
+    init_checkpoint: str | None = None,
+    restore: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return an experiment's complete configuration, nested as official.vision nests it.
+
+    factory:         official.vision's name for the kind of experiment, as the zoo gives it.
+    settings:        the zoo's overrides of the factory's configuration, nested as in experiment.yaml.
+    schedule:        the user's settings: train_steps, batch_size, learning_rate (at the peak), warmup_steps,
+                     validation_interval, augmentation {hflip, scale_min, scale_max}, freeze_backbone, seed; optional
+                     checkpoint_interval (steps), image_size (pixels; null: the zoo's), mixed_precision. Other keys
+                     are left alone.
+    num_classes:     classes of the label map; one more, id 0, the background, goes into the configuration.
+    train_records, val_records: the TFRecord files of each split.
+    train_summary, val_summary: of each split, as {split}.json has them: `images`, `max_boxes` of any one image,
+                     `image_bytes` of all images. Without validation images, nothing is evaluated during training.
+    init_checkpoint: prefix of the checkpoint to start from, or None.
+    restore:         the parts of it to take: "backbone", "decoder", "head", "classes" (see `training.restore`).
+    overrides:       the user's last word, nested like `settings`.
+
+    Precedence: factory < RECIPE < settings < schedule and data < overrides.
+    Raises InputError for keys that official.vision does not know, with the nearest one; for values of the wrong type;
+    for a split without training images; for record paths that official.vision would take for patterns.
+    """
+    overrides = overrides or {}
+    problems = [*_path_problems([*train_records, *val_records])]
+    if not train_summary["images"]:
+        problems.append(Problem("train", "images", "none", "Training needs labelled images in the train split."))
+    if problems:
+        raise InputError(problems, "The experiment cannot be built")
+
+    config = _factory_config(factory)
+    for override, source in ((RECIPE, "recipe"), (settings, "zoo")):
+        _override(config, override, source)
+    image_size = schedule.get("image_size")
+    if image_size is None and not config.task.model.input_size:
+        raise InputError(Problem("config", "image_size", "nothing", "This model has no size of its own: give pixels."))
+    _override(config, _model_part(num_classes, image_size, schedule, init_checkpoint, restore), "schedule")
+    _override(config, _data_part(schedule, train_records, val_records, train_summary, val_summary), "data")
+    _override(config, _trainer_part(schedule, val_summary), "schedule")
+    _override(config, overrides, "overrides")
+    if config.task.model.num_classes != num_classes + 1:
+        found = str(config.task.model.num_classes)
+        cure = f"The label map has {num_classes} classes, and id 0 is the background: leave this key out."
+        raise InputError(Problem("overrides", "task.model.num_classes", found, cure))
+    return _plain(config.as_dict())
+
+
+def _model_part(num_classes, image_size, schedule, init_checkpoint, restore) -> dict:
+    size = {} if image_size is None else {"input_size": [image_size, image_size, 3]}
+    return {
+        "task": {
+            "model": {"num_classes": num_classes + 1, **size},
+            "init_checkpoint": init_checkpoint,
+            "init_checkpoint_modules": list(restore),
+            "freeze_backbone": schedule["freeze_backbone"],
+            # Ground truth comes from the records, not from a COCO file.
+            "annotation_file": None,
+        },
+        "runtime": {
+            "distribution_strategy": "one_device",
+            "mixed_precision_dtype": schedule.get("mixed_precision") or "float32",
+        },
+    }
+
+
+def _data_part(schedule, train_records, val_records, train_summary, val_summary) -> dict:
+    augmentation = schedule["augmentation"]
+    images = train_summary["images"]
+    bytes_per_image = max(1, -(-train_summary["image_bytes"] // images))
+    common = {
+        "global_batch_size": schedule["batch_size"],
+        # bfloat16, the default, is slow or missing on most CPUs.
+        "dtype": "float32",
+        "seed": schedule["seed"],
+        "parser": {
+            "max_num_instances": max(MIN_INSTANCES, train_summary["max_boxes"], val_summary["max_boxes"]),
+        },
+    }
+    train = {
+        **common,
+        "input_path": list(train_records),
+        "is_training": True,
+        "drop_remainder": True,
+        "shuffle_buffer_size": max(1, min(images, SHUFFLE_BYTES // bytes_per_image)),
+        "parser": {
+            **common["parser"],
+            "aug_rand_hflip": augmentation["hflip"],
+            "aug_scale_min": augmentation["scale_min"],
+            "aug_scale_max": augmentation["scale_max"],
+        },
+    }
+    validation = {
+        **common,
+        "input_path": list(val_records) if val_summary["images"] else "",
+        "is_training": False,
+        # Else the last, partial batch would not be scored.
+        "drop_remainder": False,
+    }
+    return {"task": {"train_data": train, "validation_data": validation}}
+
+
+def _trainer_part(schedule, val_summary) -> dict:
+    steps, rate = schedule["train_steps"], schedule["learning_rate"]
+    interval = min(schedule["validation_interval"], steps)
+    return {
+        "trainer": {
+            "train_steps": steps,
+            "validation_interval": interval,
+            # -1 stands for all images there are.
+            "validation_steps": -1 if val_summary["images"] else 0,
+            "checkpoint_interval": min(schedule.get("checkpoint_interval") or 100, steps),
+            "max_to_keep": 2,
+            "steps_per_loop": STEPS_PER_LOOP,
+            "summary_interval": STEPS_PER_LOOP,
+            "best_checkpoint_export_subdir": "best",
+            "best_checkpoint_eval_metric": "AP",
+            "best_checkpoint_metric_comp": "higher",
+            "optimizer_config": {
+                "learning_rate": {
+                    "type": "cosine",
+                    "cosine": {"initial_learning_rate": rate, "decay_steps": steps},
+                },
+                "warmup": {
+                    "type": "linear",
+                    "linear": {"warmup_steps": schedule["warmup_steps"], "warmup_learning_rate": rate / 10},
+                },
+            },
+        },
+    }
 
 
 def write_experiment(experiment: Mapping[str, Any], path: str | os.PathLike) -> None:
@@ -53,9 +208,9 @@ def _factory_config(factory: str):
 
 def _override(config, override: Mapping[str, Any], source: str):
     """Override and validate `config` in place; InputError for keys that it lacks or values that cannot be."""
-    problems = list(_unknown_keys(config, override, source))
+    problems = list(_misfits(config, override, source))
     if problems:
-        raise InputError(problems, "The experiment has keys that official.vision does not know")
+        raise InputError(problems, "The experiment has settings that official.vision does not know")
     try:
         config.override(_plain(override), is_strict=True)
         config.validate()
@@ -66,11 +221,11 @@ def _override(config, override: Mapping[str, Any], source: str):
     return config
 
 
-def _unknown_keys(config, override: Mapping[str, Any], source: str, path: tuple = ()) -> Iterator[Problem]:
-    """Yield a problem for each key of `override` that `config` does not have.
+def _misfits(config, override: Mapping[str, Any], source: str, path: tuple = ()) -> Iterator[Problem]:
+    """Yield a problem for each key of `override` that `config` does not have, and each value of another type.
 
     official.vision's own strict override makes a new, lenient configuration where the present value is None, and so
-    lets misspelt keys through there.
+    lets misspelt keys through there; and it takes any value for a number.
     """
     # as_dict() leaves out the alternatives that are not chosen, which an override may well choose.
     known = sorted(set(vars(config)) - set(config.RESERVED_ATTR))
@@ -79,11 +234,22 @@ def _unknown_keys(config, override: Mapping[str, Any], source: str, path: tuple 
         if key not in known:
             cure = f"There is no such key.{nearest(key, known)} Keys here: {', '.join(known)}."
             yield Problem(source, where, repr(value), cure)
-        elif isinstance(value, Mapping):
-            inner = getattr(config, key)
-            inner = inner if hasattr(inner, "as_dict") else _declared(config, key)
-            if inner is not None:
-                yield from _unknown_keys(inner, value, source, (*path, str(key)))
+            continue
+        present = getattr(config, key)
+        nested = present if hasattr(present, "as_dict") else _declared(config, key)
+        if isinstance(value, Mapping) and nested is not None:
+            yield from _misfits(nested, value, source, (*path, str(key)))
+        elif expected := _expected_type(present, value):
+            yield Problem(source, where, repr(value), f"{expected} is expected here, as in {present!r}.")
+
+
+def _expected_type(present: Any, value: Any) -> str:
+    """Say what kind of value belongs where `present` stands, or "" where `value` may be of that kind."""
+    if isinstance(present, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(present, int | float):
+        return "" if isinstance(value, int | float | None) and not isinstance(value, bool) else "A number"
+    return ""
 
 
 def _declared(config, key: str):
@@ -92,6 +258,13 @@ def _declared(config, key: str):
 
     declared = type(config)._get_subconfig_type(key, subconfig_type=base_config.Config)
     return None if declared is base_config.Config else declared()
+
+
+def _path_problems(paths: Sequence[str]) -> Iterator[Problem]:
+    for path in paths:
+        if re.search(r"[,*?\[]", str(path)):
+            cure = "official.vision takes , * ? and [ for patterns: move the results to a path without them."
+            yield Problem(str(path), "path of a record", repr(str(path)), cure)
 
 
 def _plain(value: Any) -> Any:

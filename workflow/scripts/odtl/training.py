@@ -1,0 +1,449 @@
+"""Fine-tuning: official.vision's task and trainer, with a state that survives a kill and progress to follow.
+
+The state folder holds what a killed run goes on from; it is no result:
+    fingerprint.json       what the state belongs to; another fingerprint starts anew
+    checkpoints/ckpt-{step}.*    weights, optimizer, step; the last two
+    best/{step}/ckpt.*     the weights to export: those with the best validation AP so far
+    history.jsonl          loss, learning rate and AP over the steps
+    events/                the same for TensorBoard
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import math
+import os
+import re
+import shutil
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from odtl.checkpoints import is_whole, restore_parts, weights_of
+from odtl.errors import InputError, Problem
+from odtl.experiment import read_experiment
+from odtl.files import atomic_folder, atomic_open
+from odtl.progress import Progress, format_ap
+
+KEPT_CHECKPOINTS = 2
+# One look at the loss takes the host some milliseconds; a person wants to see the line move.
+SECONDS_PER_LOOP = 2.0
+MAX_STEPS_PER_LOOP = 100
+DATA_SUFFIX = ".data-00000-of-00001"
+# Points of the loss curve in the summary; the state keeps all.
+MAX_LOSS_POINTS = 500
+
+
+@dataclass(frozen=True)
+class Score:
+    """The result of an evaluation on the validation images: AP and AP50 in [0, 1]; -1: no objects to find."""
+
+    step: int
+    ap: float
+    ap50: float
+
+    @property
+    def known(self) -> bool:
+        """Whether the AP can be compared with another."""
+        return math.isfinite(self.ap) and self.ap >= 0
+
+
+def train(
+    experiment_path: str | os.PathLike,
+    factory: str,
+    state_folder: str | os.PathLike,
+    out_prefix: str | os.PathLike,
+    fingerprint: Mapping[str, Any] | str,
+    summary_path: str | os.PathLike,
+    stream: TextIO | None = None,
+) -> dict[str, Any]:
+    """Train a detector, write its best weights and a summary, and return the summary.
+
+    experiment_path: experiment.yaml; it says what to train on, how long, and from which checkpoint.
+    factory:         official.vision's name for the kind of experiment.
+    state_folder:    where the state lives; a run with the same fingerprint goes on from its last whole checkpoint,
+                     any other starts anew and the old state is removed.
+    out_prefix:      of the resulting checkpoint, weights only, in official.vision's layout; both files appear at the
+                     end, whole, or not at all.
+    fingerprint:     of what the experiment file names but does not hold: records, pretrained checkpoint. The
+                     experiment's own content is always part of it.
+    summary_path:    JSON: steps, which weights were exported and why, AP, speed, what was restored, versions.
+    stream:          where progress is told; standard error if None.
+
+    What is exported: the weights with the best AP on the validation images; the last ones where there are none, or
+    no evaluation could tell an AP. Raises InputError where the experiment or its checkpoint cannot be used, and where
+    the loss is no longer a number.
+    """
+    _quiet()
+    config = read_experiment(experiment_path, factory)
+    state = State(state_folder, {"given": fingerprint, "experiment": _digest(config.as_dict())})
+    run = _Run(config, state, str(experiment_path), stream)
+    run.to_the_end()
+    step, prefix, why = run.choose()
+    _export(prefix, out_prefix)
+    summary = {
+        **run.summary(),
+        "exported": {"step": step, "reason": why},
+        "fingerprint": fingerprint,
+        "versions": {name: metadata.version(name) for name in ("tensorflow", "tf-models-official", "numpy")},
+    }
+    with atomic_open(summary_path) as file:
+        json.dump(summary, file, indent=2, sort_keys=True)
+        file.write("\n")
+    return summary
+
+
+class State:
+    """The state folder: what a run leaves for the next one."""
+
+    def __init__(self, folder: str | os.PathLike, fingerprint: Mapping[str, Any]) -> None:
+        self.folder = Path(folder)
+        self.events = self.folder / "events"
+        self._checkpoints = self.folder / "checkpoints"
+        self._best = self.folder / "best"
+        self._history = self.folder / "history.jsonl"
+        self._fingerprint = self.folder / "fingerprint.json"
+        if self._belongs_to() != json.loads(json.dumps(fingerprint)):
+            self.clear()
+            with atomic_open(self._fingerprint) as file:
+                json.dump(fingerprint, file, indent=2, sort_keys=True)
+
+    def clear(self) -> None:
+        """Remove all that a run has left; files of others in the folder stay."""
+        # The fingerprint first: what is left if this is cut short belongs to nothing.
+        for path in (self._fingerprint, self._checkpoints, self._best, self._history, self.events):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def latest(self) -> tuple[int, str] | None:
+        """Return (step, prefix) of the newest whole checkpoint, or None; half-written ones are passed over."""
+        for step in sorted(self._steps(), reverse=True):
+            if is_whole(self._checkpoints / f"ckpt-{step}"):
+                return step, str(self._checkpoints / f"ckpt-{step}")
+        return None
+
+    def save(self, checkpoint, step: int) -> None:
+        """Write a checkpoint and remove all but the last ones."""
+        checkpoint.write(str(self._checkpoints / f"ckpt-{step}"))
+        for old in sorted(self._steps())[:-KEPT_CHECKPOINTS]:
+            self._remove(old)
+
+    def keep(self, weights, step: int) -> str:
+        """Keep these weights as the ones to export, so far; return their prefix. Earlier ones go once they are safe."""
+        with atomic_folder(self._best / str(step)) as folder:
+            weights.write(str(folder / "ckpt"))
+        for other in self._best.iterdir():
+            if other.name != str(step):
+                shutil.rmtree(other, ignore_errors=True)
+        return self.kept(step)
+
+    def kept(self, step: int) -> str:
+        """Return the prefix of the weights that were kept at `step`."""
+        return str(self._best / str(step) / "ckpt")
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after `step`: a run that goes on from there does it again."""
+        for later in self._steps():
+            if later > step:
+                self._remove(later)
+        with atomic_open(self._history) as file:
+            file.writelines(json.dumps(entry) + "\n" for entry in self.history() if entry["step"] <= step)
+
+    def record(self, step: int, **values: Any) -> None:
+        """Add an entry to the history."""
+        with open(self._history, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the history's entries; a last line that a kill cut short is left out."""
+        if not self._history.exists():
+            return []
+        entries = []
+        for line in self._history.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                entries.append(json.loads(line))
+        return entries
+
+    def _belongs_to(self) -> Any:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return json.loads(self._fingerprint.read_text(encoding="utf-8"))
+        return None
+
+    def _steps(self) -> list[int]:
+        names = [path.name for path in self._checkpoints.glob("ckpt-*.index")]
+        return [int(match[1]) for name in names if (match := re.fullmatch(r"ckpt-(\d+)\.index", name))]
+
+    def _remove(self, step: int) -> None:
+        # The index first: without it, the rest is no checkpoint.
+        for path in sorted(self._checkpoints.glob(f"ckpt-{step}.*"), key=lambda path: path.suffix != ".index"):
+            path.unlink(missing_ok=True)
+
+
+class _Run:
+    """One call of `train`: from the last checkpoint, or the pretrained one, to the last step."""
+
+    def __init__(self, config, state: State, source: str, stream: TextIO | None) -> None:
+        from official.modeling import performance
+
+        self.config, self.state, self.source = config, state, source
+        self.total = config.trainer.train_steps
+        self.batch_size = config.task.train_data.global_batch_size
+        self.has_validation = bool(config.task.validation_data.input_path)
+        self.strategy = _strategy()
+        latest = state.latest()
+        self.first = latest[0] if latest else 0
+        self.progress = Progress(self.total, self.batch_size, self.first, stream)
+        # Else a resumed run would see the first images again, in the same order and cut the same way.
+        _set_seed(config.task.train_data.seed, self.first)
+        if config.runtime.mixed_precision_dtype:
+            performance.set_mixed_precision_policy(config.runtime.mixed_precision_dtype)
+        self.trainer = self._build_trainer()
+        self._resume(*latest) if latest else self._begin()
+        self.scores = self._read_scores()
+        self.seconds = max((entry["seconds"] for entry in state.history() if "seconds" in entry), default=0.0)
+        self.evaluation_seconds = 0.0
+        self.timed_steps, self.timed_seconds = 0, 0.0
+
+    def to_the_end(self) -> None:
+        """Train and evaluate until all steps are done."""
+        step, wanted = self.first, 1
+        with contextlib.closing(self.progress), self._writers() as (training, validation), self.strategy.scope():
+            if self._evaluation_due(step) and all(score.step != step for score in self.scores):
+                self._evaluate(step, validation)
+            if step < self.total:
+                self.progress.say("Tracing the graph of the model: about half a minute.")
+            while step < self.total:
+                steps = min(wanted, self._steps_to_stop(step))
+                seconds = self._train(step, steps, training)
+                # The first step's time is that of tracing.
+                wanted = 2 if step == self.first else _steps_per_loop(steps, seconds)
+                step += steps
+                if self._checkpoint_due(step) or self._evaluation_due(step):
+                    self.state.save(self.trainer.checkpoint, step)
+                if self._evaluation_due(step):
+                    self._evaluate(step, validation)
+
+    def choose(self) -> tuple[int, str, str]:
+        """Return the step and prefix of the weights to export, and why these."""
+        best = best_of(self.scores)
+        if best:
+            return best.step, self.state.kept(best.step), f"best AP on the validation images: {format_ap(best.ap)}"
+        why = "no evaluation could tell an AP" if self.has_validation else "there are no validation images"
+        return self.total, self._keep(self.total), f"last weights: {why}"
+
+    def summary(self) -> dict[str, Any]:
+        """Return how the training went, as JSON can hold it."""
+        history = self.state.history()
+        best = best_of(self.scores)
+        return {
+            "steps": self.total,
+            "batch_size": self.batch_size,
+            "resumed_at": self.first or None,
+            "best": best and {"step": best.step, "AP": best.ap, "AP50": best.ap50},
+            "images_per_second": self.batch_size * self.timed_steps / self.timed_seconds if self.timed_steps else None,
+            "seconds": self.seconds,
+            "pretrained": self.config.task.init_checkpoint or None,
+            "restored": next((entry["restored"] for entry in history if "restored" in entry), None),
+            "loss": _thinned([entry for entry in history if "loss" in entry], MAX_LOSS_POINTS),
+            "validation": [entry for entry in history if "AP" in entry],
+        }
+
+    def _build_trainer(self):
+        from official.core import task_factory, train_utils
+
+        with self.strategy.scope():
+            task = task_factory.get_task(self.config.task)
+            return train_utils.create_trainer(self.config, task, train=True, evaluate=self.has_validation)
+
+    def _begin(self) -> None:
+        """Start at step 0, from the pretrained weights where there are any."""
+        self.state.rewind(-1)
+        checkpoint, modules = self.config.task.init_checkpoint, self.config.task.init_checkpoint_modules
+        if not checkpoint:
+            self.progress.say("Starting from random weights.")
+            return
+        parts = [modules] if isinstance(modules, str) else list(modules)
+        with self.strategy.scope():
+            restored = restore_parts(self.trainer.model, checkpoint, parts, self.config)
+        self.state.record(0, restored=restored.as_dict())
+        self.progress.say(f"Starting from {checkpoint}: taken are the weights of {restored}.")
+        if restored.fresh:
+            names = sorted(restored.fresh)
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            self.progress.say(f"Fresh are {', '.join(names[:3])}{more}.")
+
+    def _resume(self, step: int, prefix: str) -> None:
+        """Go on from a checkpoint of this very training."""
+        with self.strategy.scope():
+            # Momentum and the like are read later, when the optimizer makes its variables.
+            self.trainer.checkpoint.read(prefix).assert_existing_objects_matched()
+        self.state.rewind(step)
+        self.progress.say(f"Going on from step {step} of {self.total}.")
+
+    def _read_scores(self) -> list[Score]:
+        """Return the evaluations so far; none if a kill came between keeping new weights and recording their score."""
+        scores = [Score(entry["step"], entry["AP"], entry["AP50"]) for entry in self.state.history() if "AP" in entry]
+        best = best_of(scores)
+        return scores if best is None or is_whole(self.state.kept(best.step)) else []
+
+    def _train(self, step: int, steps: int, writer) -> float:
+        """Do some steps, tell and record how they went, and return how many seconds they took."""
+        import tensorflow as tf
+
+        began, done = time.monotonic(), step + steps
+        logs = {name: float(value) for name, value in self.trainer.train(tf.constant(steps, tf.int32)).items()}
+        seconds, loss = time.monotonic() - began, logs["training_loss"]
+        if not math.isfinite(loss):
+            found = f"a loss of {loss} between the steps {step} and {done}"
+            cure = "The training diverged: lower learning_rate or raise warmup_steps, then run again."
+            raise InputError(Problem(self.source, "learning_rate", found, cure), "The training cannot go on")
+        self.seconds += seconds
+        if step == self.first:
+            self.progress.start_clock(done)
+        else:
+            self.timed_steps, self.timed_seconds = self.timed_steps + steps, self.timed_seconds + seconds
+            self.progress.update(done, loss, self._evaluations_after(done) * self.evaluation_seconds)
+        self.state.record(done, loss=loss, learning_rate=logs["learning_rate"], seconds=round(self.seconds, 3))
+        _write_scalars(writer, done, logs)
+        return seconds
+
+    def _evaluate(self, step: int, writer) -> None:
+        """Score the weights on the validation images and keep them if they are the best so far."""
+        import tensorflow as tf
+
+        began = time.monotonic()
+        # pycocotools prints its own tables.
+        with contextlib.redirect_stdout(io.StringIO()):
+            output = self.trainer.evaluate(tf.constant(-1, tf.int32))
+        logs = {name: float(value) for name, value in output.items() if np.ndim(value) == 0}
+        seconds = time.monotonic() - began
+        score = Score(step, logs.get("AP", -1.0), logs.get("AP50", -1.0))
+        if best_of([*self.scores, score]) == score:
+            self._keep(step)
+        self.scores.append(score)
+        self.seconds += seconds
+        self.evaluation_seconds = seconds
+        self.state.record(step, AP=score.ap, AP50=score.ap50, seconds=round(self.seconds, 3))
+        _write_scalars(writer, step, logs)
+        best = best_of(self.scores)
+        self.progress.evaluated(step, score.ap, score.ap50, seconds, best and best.ap)
+        self.progress.start_clock(step)
+
+    def _keep(self, step: int) -> str:
+        """Keep the weights as evaluation sees them: averaged ones where the experiment averages."""
+        from official.modeling import optimization
+
+        optimizer = self.trainer.optimizer
+        averaging = isinstance(optimizer, optimization.ExponentialMovingAverage)
+        if averaging:
+            optimizer.swap_weights()
+        try:
+            return self.state.keep(weights_of(self.trainer.model), step)
+        finally:
+            if averaging:
+                optimizer.swap_weights()
+
+    @contextlib.contextmanager
+    def _writers(self) -> Iterator[tuple]:
+        """Yield TensorBoard's writers for training and validation."""
+        import tensorflow as tf
+
+        writers = [tf.summary.create_file_writer(str(self.state.events / name)) for name in ("train", "validation")]
+        try:
+            yield tuple(writers)
+        finally:
+            for writer in writers:
+                writer.close()
+
+    def _checkpoint_due(self, step: int) -> bool:
+        return step % self.config.trainer.checkpoint_interval == 0 or step == self.total
+
+    def _evaluation_due(self, step: int) -> bool:
+        due = step % self.config.trainer.validation_interval == 0 or step == self.total
+        return self.has_validation and step > 0 and due
+
+    def _steps_to_stop(self, step: int) -> int:
+        """Return how many steps there are to the next checkpoint or evaluation, or to the end."""
+        intervals = [self.config.trainer.checkpoint_interval]
+        intervals += [self.config.trainer.validation_interval] if self.has_validation else []
+        return min(self.total - step, *(interval - step % interval for interval in intervals))
+
+    def _evaluations_after(self, step: int) -> int:
+        if not self.has_validation or step >= self.total:
+            return 0
+        interval = self.config.trainer.validation_interval
+        return -(-self.total // interval) - step // interval
+
+
+def best_of(scores: Iterable[Score]) -> Score | None:
+    """Return the evaluation with the highest AP that could be told; of equal ones, the latest; None without any."""
+    return max((score for score in scores if score.known), key=lambda score: (score.ap, score.step), default=None)
+
+
+def _steps_per_loop(steps: int, seconds: float) -> int:
+    """Return how many steps to do before the next look at the loss, from how long the last ones took."""
+    wanted = round(steps * SECONDS_PER_LOOP / max(seconds, 1e-3))
+    return min(max(wanted, 1), MAX_STEPS_PER_LOOP)
+
+
+def _thinned(entries: list, limit: int) -> list:
+    """Return at most `limit` entries, evenly spread, the last one among them."""
+    stride = -(-len(entries) // limit) if entries else 1
+    return entries[::-1][::stride][::-1]
+
+
+def _write_scalars(writer, step: int, logs: Mapping[str, float]) -> None:
+    import tensorflow as tf
+
+    with writer.as_default(step=step):
+        for name, value in logs.items():
+            tf.summary.scalar(name, value)
+    writer.flush()
+
+
+def _export(prefix: str, out_prefix: str | os.PathLike) -> None:
+    """Copy a checkpoint to its final place: its index last, so that whoever sees an index has the data, too."""
+    Path(f"{out_prefix}.index").unlink(missing_ok=True)
+    for suffix in (DATA_SUFFIX, ".index"):
+        with open(prefix + suffix, "rb") as source, atomic_open(str(out_prefix) + suffix, "wb") as target:
+            shutil.copyfileobj(source, target)
+
+
+def _strategy():
+    """Return the strategy for the one GPU, or the CPU where there is none."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+def _set_seed(seed: int | None, offset: int) -> None:
+    if seed is not None:
+        import tf_keras
+
+        tf_keras.utils.set_random_seed((seed + offset) % 2**32)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _quiet() -> None:
+    """Silence what TensorFlow tells of itself at every start; warnings of substance come through."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # Backbones offer more levels than a decoder asks for.
+    warnings.filterwarnings("ignore", message="Input dict contained keys")
