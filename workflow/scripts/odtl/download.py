@@ -134,7 +134,7 @@ def _attempt(session, url, partial, policy, report) -> str:
     except requests.exceptions.SSLError as error:
         raise _error(url, f"a connection that is not secure ({error})", "Check the address and the clock.") from error
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, urllib3.exceptions.HTTPError) as error:
-        raise _RetryError(f"the connection broke ({type(error).__name__})") from error
+        raise _RetryError(f"the connection broke ({_cause(error)})") from error
     except requests.exceptions.RequestException as error:
         raise _error(url, f"{type(error).__name__}: {error}", "Check the address.") from error
 
@@ -214,6 +214,13 @@ def _retry_after(value: str | None) -> float | None:
     with suppress(ValueError, TypeError):
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     return None
+
+
+def _cause(error: Exception) -> str:
+    """Return the kind and the words of what lies under the layers that requests and urllib3 put around it."""
+    inner = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+    reason = getattr(inner, "reason", None) or inner
+    return f"{type(reason).__name__}: {reason}"[:200]
 
 
 def _too_large(url: str, found: str, policy: Policy) -> InputError:
