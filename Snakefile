@@ -28,11 +28,11 @@ include: "workflow/rules/summary.smk"
 
 
 rule all:
+    default_target: True
     input:
         "results/summary.txt",
         collect("results/{experiment}/detections/detections.csv", experiment=EXPERIMENTS),
         collect("results/{experiment}/evaluation/pr_curve.svg", experiment=EXPERIMENTS),
-    default_target: True
 
 
 onsuccess:

@@ -159,7 +159,7 @@ def test_killed_training_resumes(tmp_path):
     assert run.status == 0, run.output
     summary = json.loads((tmp_path / "results/detector/checkpoint/training.json").read_text(encoding="utf-8"))
     assert summary["steps"] == 60
-    assert summary["resumed_from"] >= 10
+    assert summary["resumed_at"] >= 10
 
 
 def relabel(project: Project, name: str) -> None:

@@ -12,16 +12,16 @@ rule make_boxes:
     output:
         boxes="results/boxes/{shard}.csv",
         repairs="results/repairs/{shard}.csv",
-    params:
-        # A manifest that changed while the job ran, or came with an old time stamp, is seen by its digest only.
-        manifest=lambda wildcards: MANIFESTS[wildcards.shard],
-        code=code_digest("boxes"),
     log:
         "results/logs/make_boxes/{shard}.log",
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=500,
         runtime=60,
-    conda:
-        "../../environment.yml"
+    params:
+        # A manifest that changed while the job ran, or came with an old time stamp, is seen by its digest only.
+        manifest=lambda wildcards: manifest_digest(wildcards.shard),
+        code=code_digest("boxes"),
     script:
         "../scripts/make_boxes.py"

@@ -5,20 +5,23 @@ Makes: results/inventory/{shard}.jsonl, one line per image, and results/inventor
 built, by the main process only, and only where their content has changed.
 """
 
-import os
+import functools
 import re
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+STARTED = time.time()
 HOME = Path(workflow.basedir)
 sys.path.insert(0, str(HOME / "workflow/scripts"))
 
-from odtl import inventory, zoo
+from odtl import inventory, manifest, zoo
 from odtl.config import check_config, experiment_settings
 from odtl.errors import InputError
 from odtl.sources import code_digest
+from odtl.split import SPLITS, shard_name
 
 # Without a limit, two trainings would start on one card; `--resources mem_mb=...` would drop a profile's limit.
 workflow.global_resources.setdefault("gpu", 1)
@@ -31,8 +34,12 @@ def load_inputs():
     # A job that Snakemake starts lists the manifests as they are: only the main process scans. Nor is a manifest
     # changed under a run that holds the lock.
     if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*.lock")):
-        found = inventory.scan(config["data"], config["labels"], ".snakemake/odtl/inventory-cache")
-        inventory.write(found, "results/inventory")
+        inventory.refresh(
+            config["data"],
+            config["labels"],
+            ".snakemake/odtl/inventory",
+            "results/inventory",
+        )
     return models
 
 
@@ -42,11 +49,12 @@ except InputError as error:
     # A traceback through Snakemake would bury the message.
     raise WorkflowError(str(error)) from None
 
-SPLITS = ["train", "val", "test"]
 EXPERIMENTS = list(config["experiments"])
 SETTINGS = {name: experiment_settings(config, name) for name in EXPERIMENTS}
 MODELS = sorted({settings["model"] for settings in SETTINGS.values()})
-SHARDS = {split: [inventory.shard_name(split, i, config["data"]["shards"]) for i in range(config["data"]["shards"])] for split in SPLITS}
+SHARDS = {
+    split: [shard_name(split, i, config["data"]["shards"]) for i in range(config["data"]["shards"])] for split in SPLITS
+}
 
 
 wildcard_constraints:
@@ -64,3 +72,30 @@ def model_of(experiment):
 def shards_of(pattern, split):
     """Return the files of one split's shards."""
     return expand(pattern, shard=SHARDS[split])
+
+
+@functools.cache
+def manifest_digest(shard):
+    """Return the digest of a shard's manifest."""
+    return manifest.digest(manifest.manifest_path("results/inventory", shard))
+
+
+def pretrained_of(wildcards):
+    """Return the checkpoint that an experiment starts from; nothing where it starts from random weights."""
+    settings = SETTINGS[wildcards.experiment]
+    return f"results/pretrained/{settings['model']}/source.json" if settings["pretrained"] else []
+
+
+@functools.cache
+def checkpoint_identity(name):
+    """Return what tells one pretrained checkpoint from another, whatever place it comes from."""
+    model = ZOO[name]
+    content = zoo.folder_sha256(model.path) if model.path and model.path.is_dir() else model.sha256
+    return {"archive": model.archive_file, "sha256": content}
+
+
+def print_summary():
+    """Print what was made, if this run came so far."""
+    summary = Path("results/summary.txt")
+    if summary.exists() and summary.stat().st_mtime > STARTED:
+        print(f"\n{summary.read_text(encoding='utf-8')}")

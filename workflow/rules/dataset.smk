@@ -11,16 +11,16 @@ rule write_label_map:
     output:
         # update(): the ids that were given out before are read, and kept.
         label_map=update("results/dataset/label_map.pbtxt"),
-    params:
-        classes=config["labels"]["classes"],
-        code=code_digest("label_map"),
     log:
         "results/logs/write_label_map.log",
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=500,
         runtime=10,
-    conda:
-        "../../environment.yml"
+    params:
+        classes=config["labels"]["classes"],
+        code=code_digest("label_map"),
     script:
         "../scripts/write_label_map.py"
 
@@ -31,15 +31,15 @@ rule write_split_tables:
     output:
         labels="results/dataset/{split}_labels.csv",
         summary="results/dataset/{split}.json",
-    params:
-        code=code_digest("dataset"),
     log:
         "results/logs/write_split_tables/{split}.log",
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=1000,
         runtime=30,
-    conda:
-        "../../environment.yml"
+    params:
+        code=code_digest("dataset"),
     script:
         "../scripts/write_split_tables.py"
 
@@ -48,22 +48,26 @@ rule write_card:
     input:
         summaries=expand("results/dataset/{split}.json", split=SPLITS),
         repairs=[shards_of("results/repairs/{shard}.csv", split) for split in SPLITS],
+        inventory=[shards_of("results/inventory/{shard}.jsonl", split) for split in SPLITS],
         label_map="results/dataset/label_map.pbtxt",
     output:
         repairs="results/dataset/repairs.csv",
         card="results/dataset/card.json",
         text=report(
-            "results/dataset/card.txt", category="Data", caption="../report/card.rst", labels={"what": "data set card"}
+            "results/dataset/card.txt",
+            category="Data",
+            caption="../report/card.rst",
+            labels={"what": "data set card"},
         ),
-    params:
-        strict={"strict": config["data"]["strict"]},
-        code=code_digest("dataset"),
     log:
         "results/logs/write_card.log",
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=1000,
         runtime=30,
-    conda:
-        "../../environment.yml"
+    params:
+        strict={"strict": config["data"]["strict"]},
+        code=code_digest("dataset"),
     script:
         "../scripts/write_card.py"

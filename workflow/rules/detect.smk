@@ -17,17 +17,16 @@ rule detect:
             caption="../report/detections.rst",
             labels={"experiment": "{experiment}", "image": "{name}"},
         ),
-    params:
-        images=DETECT_IMAGES,
-        settings=config["detect"],
-        code=code_digest("inference"),
     log:
         "results/logs/detect/{experiment}.log",
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
         mem_mb=3000,
         runtime=240,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=config["detect"],
+        code=code_digest("inference"),
     script:
         "../scripts/detect.py"

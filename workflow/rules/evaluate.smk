@@ -1,7 +1,7 @@
 """How good it is, on images that it has not seen.
 
 Needs: results/{experiment}/checkpoint/, the test records, the label map.
-Makes: results/{experiment}/evaluation/: metrics.json, per_class.csv, pr_curve.svg, detections.json.
+Makes: results/{experiment}/evaluation/: metrics.json, per_class.csv, pr_curve.svg and .csv, detections.json.
 """
 
 
@@ -26,17 +26,18 @@ rule evaluate:
             caption="../report/pr_curve.rst",
             labels={"experiment": "{experiment}", "what": "precision and recall"},
         ),
+        pr_points="results/{experiment}/evaluation/pr_curve.csv",
         detections="results/{experiment}/evaluation/detections.json",
-    params:
-        factory=lambda wildcards: model_of(wildcards.experiment).factory,
-        code=code_digest("evaluation"),
     log:
         "results/logs/evaluate/{experiment}.log",
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
         mem_mb=3000,
         runtime=240,
-    conda:
-        "../../environment.yml"
+    params:
+        factory=lambda wildcards: model_of(wildcards.experiment).factory,
+        code=code_digest("evaluation"),
     script:
         "../scripts/evaluate.py"

@@ -13,17 +13,21 @@ rule write_experiment:
         pretrained=pretrained_of,
     output:
         experiment="results/{experiment}/experiment.yaml",
-    params:
-        settings=lambda wildcards: SETTINGS[wildcards.experiment],
-        model=lambda wildcards: model_of(wildcards.experiment).as_dict(),
-        records={split: shards_of("results/records/{shard}.tfrecord", split) for split in ["train", "val"]},
-        code=code_digest("experiment"),
     log:
         "results/logs/write_experiment/{experiment}.log",
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=2000,
         runtime=10,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=lambda wildcards: SETTINGS[wildcards.experiment],
+        model=lambda wildcards: {
+            "factory": model_of(wildcards.experiment).factory,
+            "settings": model_of(wildcards.experiment).settings,
+            "restore": model_of(wildcards.experiment).restore,
+        },
+        records={split: shards_of("results/records/{shard}.tfrecord", split) for split in ["train", "val"]},
+        code=code_digest("experiment"),
     script:
         "../scripts/write_experiment.py"

@@ -15,17 +15,21 @@ rule export:
         records=ancient(shards_of("results/records/{shard}.tfrecord", "test")),
         label_map="results/dataset/label_map.pbtxt",
     output:
-        folder=directory("results/{experiment}/export"),
-    params:
-        factory=lambda wildcards: model_of(wildcards.experiment).factory,
-        tolerances=config["export"],
-        code=code_digest("export"),
+        saved_model=directory("results/{experiment}/export/saved_model"),
+        graph="results/{experiment}/export/frozen_inference_graph.pb",
+        label_map="results/{experiment}/export/label_map.pbtxt",
+        metadata="results/{experiment}/export/metadata.json",
+        parity="results/{experiment}/export/parity.json",
     log:
         "results/logs/export/{experiment}.log",
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=3000,
         runtime=120,
-    conda:
-        "../../environment.yml"
+    params:
+        factory=lambda wildcards: model_of(wildcards.experiment).factory,
+        settings=config["export"],
+        code=code_digest("export"),
     script:
         "../scripts/export.py"

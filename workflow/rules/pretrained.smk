@@ -8,17 +8,17 @@ Makes: results/pretrained/{model}/, the unpacked checkpoint with source.json: wh
 rule fetch_pretrained:
     output:
         source="results/pretrained/{model}/source.json",
-    params:
-        model=lambda wildcards: ZOO[wildcards.model].as_dict(),
-        mirror={"mirror": config["pretrained"]["mirror"]},
-        checksums={"checksums": config["pretrained"]["checksums"]},
-        code=code_digest("zoo"),
     log:
         "results/logs/fetch_pretrained/{model}.log",
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=500,
         runtime=120,
-    conda:
-        "../../environment.yml"
+    params:
+        # Where it comes from (mirror, tables) is read from the configuration itself, which is not tracked: the same
+        # checkpoint from another place is no reason to train again.
+        model=lambda wildcards: checkpoint_identity(wildcards.model),
+        code=code_digest("zoo"),
     script:
         "../scripts/fetch_pretrained.py"

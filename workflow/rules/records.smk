@@ -11,14 +11,14 @@ rule write_records:
         label_map="results/dataset/label_map.pbtxt",
     output:
         records="results/records/{shard}.tfrecord",
-    params:
-        code=code_digest("records"),
     log:
         "results/logs/write_records/{shard}.log",
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=500,
         runtime=60,
-    conda:
-        "../../environment.yml"
+    params:
+        code=code_digest("records"),
     script:
         "../scripts/write_records.py"

@@ -14,17 +14,20 @@ rule write_summary:
         detections=expand("results/{experiment}/detections/detections.csv", experiment=EXPERIMENTS),
     output:
         summary=report(
-            "results/summary.txt", category="Summary", caption="../report/summary.rst", labels={"what": "what was made"}
+            "results/summary.txt",
+            category="Summary",
+            caption="../report/summary.rst",
+            labels={"what": "what was made"},
         ),
-    params:
-        experiments=EXPERIMENTS,
-        code=code_digest("summary"),
     log:
         "results/logs/write_summary.log",
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=500,
         runtime=10,
-    conda:
-        "../../environment.yml"
+    params:
+        experiments=EXPERIMENTS,
+        code=code_digest("summary"),
     script:
         "../scripts/write_summary.py"

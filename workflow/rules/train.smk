@@ -23,22 +23,25 @@ rule train:
             "results/{experiment}/checkpoint/training_curve.svg",
             category="Training",
             caption="../report/training_curve.rst",
-            labels={"experiment": "{experiment}", "what": "loss and AP over the steps"},
+            labels={
+                "experiment": "{experiment}",
+                "what": "loss and AP over the steps",
+            },
         ),
-    params:
-        factory=lambda wildcards: model_of(wildcards.experiment).factory,
-        state="results/{experiment}/training",
-        seed=lambda wildcards: {"seed": SETTINGS[wildcards.experiment]["seed"]},
-        code=code_digest("training"),
     log:
         "results/logs/train/{experiment}.log",
+    conda:
+        "../../environment.yml"
     # All there are: TensorFlow takes them in any case.
     threads: 64
     resources:
         gpu=1,
         mem_mb=4000,
         runtime=1440,
-    conda:
-        "../../environment.yml"
+    params:
+        factory=lambda wildcards: model_of(wildcards.experiment).factory,
+        state="results/{experiment}/training",
+        seed=lambda wildcards: {"seed": SETTINGS[wildcards.experiment]["seed"]},
+        code=code_digest("training"),
     script:
         "../scripts/train.py"

@@ -4,4 +4,5 @@ from job import logged
 from odtl.label_map import write_label_map
 
 with logged(snakemake.log[0]):
-    write_label_map(snakemake.input.classes, snakemake.params.classes, snakemake.output.label_map)
+    label_map = snakemake.output.label_map
+    write_label_map(snakemake.input.classes, label_map, snakemake.params.classes, label_map)

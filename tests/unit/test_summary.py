@@ -1,0 +1,42 @@
+"""The last words of a run."""
+
+import json
+
+import pytest
+
+from odtl.summary import write_summary
+
+CARD = {
+    "images": {"in": 10, "kept": 7, "repaired": 2, "rejected": 1},
+    "splits": {"train": {"images": 6}, "val": {"images": 1}, "test": {"images": 2}},
+}
+
+
+@pytest.fixture
+def results(tmp_path):
+    files = {
+        "dataset/card.json": CARD,
+        "one/checkpoint/training.json": {"steps": 300},
+        "one/evaluation/metrics.json": {"AP": 0.5, "AP50": 0.91234, "images": 2, "notes": {}},
+        "two/checkpoint/training.json": {"steps": 1},
+        "two/evaluation/metrics.json": {
+            "AP": None,
+            "AP50": None,
+            "images": 1,
+            "notes": {"AP": "No object.", "AP50": "No object."},
+        },
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    return tmp_path
+
+
+def test_says_what_was_made_where_and_how_good_it_is(results):
+    text = write_summary(results, ["one", "two"], results / "summary.txt")
+    assert (results / "summary.txt").read_text(encoding="utf-8") == text
+    assert "10 images = 7 kept + 2 repaired + 1 rejected (6 train, 1 val, 2 test)" in text
+    assert "one: AP50 0.912, AP 0.500 on 2 test images, after 300 steps" in text
+    assert f"{results}/one/export/frozen_inference_graph.pb" in text
+    assert "two: AP50 unknown, AP unknown on 1 test image, after 1 step" in text
+    assert "why there is no AP50: No object." in text

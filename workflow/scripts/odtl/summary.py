@@ -1,0 +1,69 @@
+"""What a run made, in a few lines for a person."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from odtl.files import atomic_open
+
+
+def write_summary(results: str | os.PathLike, experiments: list[str], path: str | os.PathLike) -> str:
+    """Write a text on the data set and on each experiment under the folder `results` to `path`; return it."""
+    results = Path(results)
+    lines = [_data_line(_read(results / "dataset/card.json"), results)]
+    for name in experiments:
+        folder = results / name
+        training, metrics = _read(folder / "checkpoint/training.json"), _read(folder / "evaluation/metrics.json")
+        lines += ["", *describe_experiment(name, folder, training, metrics)]
+    text = "\n".join(lines) + "\n"
+    with atomic_open(path) as stream:
+        stream.write(text)
+    return text
+
+
+def describe_experiment(name: str, folder: Path, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    """Return the lines on one experiment, from what training.json and metrics.json hold."""
+    steps, images = training["steps"], metrics["images"]
+    lines = [
+        f"{name}: {_ap(metrics, 'AP50')}, {_ap(metrics, 'AP')} on {images} test {_plural('image', images)}, "
+        f"after {steps} {_plural('step', steps)}"
+    ]
+    lines += [
+        f"  why there is no {figure}: {metrics['notes'][figure]}" for figure in ("AP50",) if metrics["AP50"] is None
+    ]
+    made = {
+        "frozen graph": "export/frozen_inference_graph.pb",
+        "SavedModel": "export/saved_model",
+        "classes": "export/label_map.pbtxt",
+        "detections": "detections/detections.csv, detections/images/",
+        "metrics": "evaluation/metrics.json, evaluation/pr_curve.svg",
+        "TensorBoard": "training",
+    }
+    width = max(map(len, made))
+    return lines + [
+        f"  {what:<{width}}  {', '.join(f'{folder.as_posix()}/{part}' for part in where.split(', '))}"
+        for what, where in made.items()
+    ]
+
+
+def _data_line(card: Mapping[str, Any], results: Path) -> str:
+    images = card["images"]
+    splits = ", ".join(f"{split['images']} {name}" for name, split in card["splits"].items())
+    return (
+        f"data: {images['in']} images = {images['kept']} kept + {images['repaired']} repaired + "
+        f"{images['rejected']} rejected ({splits}): see {results.as_posix()}/dataset/repairs.csv"
+    )
+
+
+def _ap(metrics: Mapping[str, Any], figure: str) -> str:
+    return f"{figure} unknown" if metrics[figure] is None else f"{figure} {metrics[figure]:.3f}"
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,31 @@
+"""Write the full training configuration of an experiment."""
+
+import json
+from pathlib import Path
+
+from job import logged
+from odtl.experiment import build_experiment, write_experiment
+from odtl.label_map import read_label_map
+
+
+def read_json(path: str) -> dict:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+with logged(snakemake.log[0]):
+    model, settings, records = snakemake.params.model, snakemake.params.settings, snakemake.params.records
+    source = snakemake.input.get("pretrained")
+    experiment = build_experiment(
+        factory=model["factory"],
+        settings=model["settings"],
+        schedule=settings,
+        num_classes=len(read_label_map(snakemake.input.label_map)),
+        train_records=records["train"],
+        val_records=records["val"],
+        train_summary=read_json(snakemake.input.train),
+        val_summary=read_json(snakemake.input.val),
+        init_checkpoint=str(Path(source).parent / read_json(source)["prefix"]) if source else None,
+        restore=model["restore"] if source else (),
+        overrides=settings["overrides"],
+    )
+    write_experiment(experiment, snakemake.output.experiment)
