@@ -117,6 +117,7 @@ def evaluate(
     found: list[Detections] = []
     if truths:
         model, config = checkpoints.load_model(experiment_path, factory, checkpoint_prefix)
+        check_class_count(config, classes, label_map_path)
         encoded = (record["image/encoded"][0] for path in test_records for record in read_records(path))
         found = list(detect_encoded(model, config, encoded, batch_size))
     results = coco_results(truths, found)
@@ -240,6 +241,17 @@ def score(truths: Sequence[GroundTruth], results: Sequence[Mapping], classes: Ma
         for index, class_id in enumerate(names)
     ]
     return Scores(figures, notes, per_class, _curves(evaluation, names))
+
+
+def check_class_count(config, classes: Mapping[str, int], label_map_file: str | os.PathLike) -> None:
+    """Raise InputError unless a model of this ExperimentConfig tells just the ids of the label map apart."""
+    # The model counts the background, which has the id 0.
+    highest = int(config.task.model.num_classes) - 1
+    if max(classes.values()) != highest:
+        cure = (
+            f"The model was trained for the ids 1 to {highest}: train again, or give the label map it was trained with."
+        )
+        raise InputError(Problem(str(label_map_file), "highest id", str(max(classes.values())), cure))
 
 
 def checkpoint_digest(prefix: str | os.PathLike) -> str:

@@ -25,8 +25,7 @@ from pathlib import Path
 
 from odtl import checkpoints
 from odtl.compare import Tolerances, check_parity
-from odtl.errors import InputError, Problem
-from odtl.evaluation import checkpoint_digest, detect_encoded
+from odtl.evaluation import check_class_count, checkpoint_digest, detect_encoded
 from odtl.files import atomic_folder, sha256_of
 from odtl.inference import (
     FROZEN_GRAPH,
@@ -67,7 +66,7 @@ def export(
     """
     model, config = checkpoints.load_model(experiment_path, factory, checkpoint_prefix)
     classes = read_label_map(label_map_path)
-    _check_class_count(config, classes, label_map_path)
+    check_class_count(config, classes, label_map_path)
     with atomic_folder(export_dir) as folder:
         _write_models(model, checkpoints.preprocessing(config), folder)
         for place in (folder, folder / SAVED_MODEL / "assets.extra"):
@@ -102,12 +101,11 @@ def _write_models(model, preprocessing, folder: Path) -> None:
 
 
 def _freeze(traced):
-    """Return the GraphDef of a traced function with its variables as constants, cut down to what its outputs need."""
-    import tensorflow as tf
+    """Return the GraphDef of a traced function with its variables as constants."""
+    # It has no public name; TensorFlow's own guides to frozen graphs import it from here.
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    graph_def = convert_variables_to_constants_v2(traced).graph.as_graph_def()
-    return tf.compat.v1.graph_util.extract_sub_graph(graph_def, list(OUTPUTS))
+    return convert_variables_to_constants_v2(traced).graph.as_graph_def()
 
 
 def _prove(model, config, test_records, limit: int, folder: Path, tolerances: Tolerances) -> dict:
@@ -140,15 +138,6 @@ def _note(images: int, detections: int) -> str:
             "The checkpoint finds nothing on these images: all that could be compared is that the exports do so, too."
         )
     return f"The exports were loaded from disk and compared on {images} test image(s), {detections} detection(s)."
-
-
-def _check_class_count(config, classes: dict[str, int], label_map_path: str | os.PathLike) -> None:
-    # The model counts the background, which has the id 0.
-    most = int(config.task.model.num_classes) - 1
-    if max(classes.values()) > most:
-        found = f"id {max(classes.values())}"
-        cure = f"The model knows the ids 1 to {most}: train again with this label map, or export with the model's own."
-        raise InputError(Problem(str(label_map_path), "item", found, cure))
 
 
 def _metadata(config, factory: str, classes: dict[str, int], digest: str, folder: Path) -> dict:

@@ -111,6 +111,9 @@ def detect_folder(
     if not inputs.is_dir():
         cure = "Name a folder of images (`detect.images` in the configuration)."
         raise InputError(Problem(str(inputs), "images", "no such folder", cure))
+    if output.resolve() == inputs.resolve() or output.resolve() in inputs.resolve().parents:
+        cure = "It is replaced as a whole, and would take the images with it: name another folder."
+        raise InputError(Problem(str(output), "output folder", f"a folder that holds the images, {inputs}", cure))
     files = _spread(list(_image_files(inputs, output)), max_images)
     detector = Detector.load(model)
     unreadable: list[tuple[str, str]] = []
