@@ -1,73 +1,16 @@
 import email.utils
 import socket
 import struct
-import threading
 import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from loopback import respond, serving, status
 
 from odtl.download import NotFoundError, Policy, download
 from odtl.errors import InputError
 
 CONTENT = bytes(range(256)) * 2048
 QUICK = Policy(attempts=4, connect_timeout=2, read_timeout=2, first_wait=1, max_wait=8)
-
-
-class Server:
-    """A real HTTP server on loopback that answers request after request with what the test planned.
-
-    Each answer is a function of the handler; the last one serves all further requests.
-    """
-
-    def __init__(self, *answers):
-        self.answers, self.requests = list(answers), []
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                owner.requests.append(self)
-                answer = owner.answers.pop(0) if len(owner.answers) > 1 else owner.answers[0]
-                answer(self)
-                self.close_connection = True
-
-            def log_message(self, *args):
-                pass
-
-        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.httpd.daemon_threads = True
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.httpd.server_port}/model.tar.gz"
-
-
-@contextmanager
-def serving(*answers):
-    server = Server(*answers)
-    thread = threading.Thread(target=server.httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.httpd.shutdown()
-        server.httpd.server_close()
-        thread.join()
-
-
-def respond(handler, status, body=b"", **headers):
-    handler.send_response(status)
-    headers = {"Content-Length": str(len(body)), "Connection": "close"} | {
-        key.replace("_", "-"): value for key, value in headers.items()
-    }
-    for key, value in headers.items():
-        if value is not None:
-            handler.send_header(key, value)
-    handler.end_headers()
-    handler.wfile.write(body)
 
 
 def whole(handler):
@@ -87,10 +30,6 @@ def ranged(etag='"v1"', content=CONTENT):
             respond(handler, 200, content, ETag=etag)
 
     return answer
-
-
-def status(number, **headers):
-    return lambda handler: respond(handler, number, b"no", **headers)
 
 
 def cut(part, reset, **headers):
@@ -206,7 +145,7 @@ def test_it_gives_up_after_all_attempts_and_leaves_nothing(tmp_path, answer, fou
 def test_a_server_that_is_not_there(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    with pytest.raises(InputError, match="connection broke.*refused"):
+    with pytest.raises(InputError, match=r"connection broke.*refused"):
         get(None, tmp_path / "file", url=f"http://127.0.0.1:{port}/x")
 
 

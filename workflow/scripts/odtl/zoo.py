@@ -43,10 +43,10 @@ _SCHEMA = {
         "factory": {"type": "string", "minLength": 1},
         "settings": {"type": "object"},
         "restore": {
-            "oneOf": [
-                {"const": "all"},
-                {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": ["backbone", "decoder"]}},
-            ]
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {"enum": ["backbone", "decoder", "head", "classes"]},
         },
         "archive": {
             "type": "object",
@@ -92,8 +92,9 @@ class Model:
     name:          what an experiment's `model` says.
     family:        the kind of detector, for people.
     factory:       the name of its experiment in `official.core.exp_factory`.
-    settings:      what differs from the factory's configuration, nested as in experiment.yaml.
-    restore:       the parts that the checkpoint gives: "all", or some of "backbone", "decoder".
+    settings:      what differs from the factory's configuration, nested as in experiment.yaml; with
+                   task.model.input_size, which follows from `input_size`.
+    restore:       the parts that the checkpoint gives; see `checkpoints.restore_parts`.
     licence:       name and source.
     input_size:    height and width in pixels.
     archive_file, archive_url: the archive's name, and where it is published (None: only in a mirror).
@@ -109,7 +110,7 @@ class Model:
     family: str
     factory: str
     settings: Mapping[str, Any]
-    restore: str | tuple[str, ...]
+    restore: tuple[str, ...]
     licence: Mapping[str, str]
     input_size: int
     archive_file: str | None = None
@@ -241,7 +242,6 @@ def table(models: Mapping[str, Model]) -> str:
     )
     rows = [head, ("---",) * len(head)]
     for model in sorted(models.values(), key=lambda model: (model.family, model.input_size, model.name)):
-        restored = model.restore if isinstance(model.restore, str) else ", ".join(model.restore)
         rows.append(
             (
                 f"`{model.name}`",
@@ -250,7 +250,7 @@ def table(models: Mapping[str, Model]) -> str:
                 "-" if model.coco_ap is None else f"{model.coco_ap:g}",
                 "-" if model.parameters is None else f"{model.parameters:g}",
                 model.trained_on or "-",
-                restored,
+                ", ".join(model.restore),
                 model.licence["name"],
             )
         )
@@ -279,7 +279,7 @@ def _entries(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Mapping
         problems.append(Problem(str(path), "top level", ", ".join(map(str, others)) or type(models).__name__, cure))
         return
     for name, entry in models.items():
-        errors = list(Draft202012Validator(_SCHEMA).iter_errors(entry))
+        errors = sorted(Draft202012Validator(_SCHEMA).iter_errors(entry), key=lambda error: error.json_path)
         problems.extend(problem for error in errors for problem in _explain(error, str(path), str(name)))
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(name)):
             cure = "A name holds letters, digits, dots, hyphens and underscores: it becomes a folder."
@@ -295,24 +295,24 @@ def _explain(error: ValidationError, file: str, name: str) -> Iterator[Problem]:
         for key in sorted(set(error.instance) - set(known), key=str):
             cure = f"There is no such key.{nearest(key, known)} Keys here: {', '.join(known)}."
             yield Problem(file, f"{where}.{key}", repr(error.instance[key]), cure)
-    elif error.validator == "oneOf" and not error.absolute_path:
+    elif error.validator == "oneOf" and isinstance(error.instance, Mapping):
         present = " and ".join(key for key in ("archive", "path") if key in error.instance) or "neither"
         yield Problem(file, where, present, "Give either `archive` (file and url) or `path`.")
-    elif error.validator == "oneOf":
-        yield Problem(file, where, repr(error.instance), "Allowed: all, or a list of backbone and decoder.")
     else:
         yield Problem(file, where, repr(error.instance), f"{error.message}: see docs/models.md.")
 
 
 def _model(name: str, entry: Mapping[str, Any], folder: Path) -> Model:
-    plain = {key: value for key, value in entry.items() if key not in ("archive", "path", "restore")}
-    restore, archive = entry["restore"], entry.get("archive") or {}
+    plain = {key: value for key, value in entry.items() if key not in ("archive", "path", "restore", "settings")}
+    archive, size, settings = entry.get("archive") or {}, entry["input_size"], entry["settings"]
+    task = settings.get("task") or {}
     return Model(
         name=name,
-        restore=restore if isinstance(restore, str) else tuple(restore),
+        settings={**settings, "task": {**task, "model": {"input_size": [size, size, 3], **(task.get("model") or {})}}},
+        restore=tuple(entry["restore"]),
         archive_file=archive.get("file"),
         archive_url=archive.get("url"),
-        # Normalised by name only, so that the path stays relative and means the same in every working folder.
+        # Normalised by name only, so that a relative path stays relative.
         path=Path(os.path.normpath(folder / entry["path"])) if "path" in entry else None,
         **plain,
     )
@@ -336,7 +336,10 @@ def _in_repository(model: Model) -> _Found:
             "The folder belongs to the project: restore it from version control, or rebuild it as docs/models.md says."
         )
         raise InputError(Problem(str(model.path), model.name, "no such folder", cure), "The weights cannot be found")
-    return _Found(model.path, model.path.as_posix())
+    # Within the project it is the same wherever the project lies.
+    here = Path.cwd()
+    inside = model.path.is_relative_to(here)
+    return _Found(model.path, (model.path.relative_to(here) if inside else model.path).as_posix())
 
 
 def _in_mirror(model: Model, mirror: str, scratch: Path, fetching: Fetching) -> _Found | None:

@@ -1,0 +1,73 @@
+"""A real HTTP server on loopback that answers as a test planned it."""
+
+import os
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
+
+
+class Server:
+    """A real HTTP server on loopback that answers request after request with what the test planned.
+
+    Each answer is a function of the handler; the last one serves all further requests.
+    """
+
+    def __init__(self, *answers):
+        self.answers, self.requests = list(answers), []
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                owner.requests.append(self)
+                answer = owner.answers.pop(0) if len(owner.answers) > 1 else owner.answers[0]
+                answer(self)
+                self.close_connection = True
+
+            def log_message(self, *args):
+                pass
+
+        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.httpd.daemon_threads = True
+
+    @property
+    def base(self):
+        return f"http://127.0.0.1:{self.httpd.server_port}"
+
+    @property
+    def url(self):
+        return f"{self.base}/model.tar.gz"
+
+
+@contextmanager
+def serving(*answers):
+    """Serve the answers while the block runs; yield the Server."""
+    server = Server(*answers)
+    thread = threading.Thread(target=server.httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        # A proxy that the machine is set up with does not know this machine's loopback.
+        with mock.patch.dict(os.environ, {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}):
+            yield server
+    finally:
+        server.httpd.shutdown()
+        server.httpd.server_close()
+        thread.join()
+
+
+def respond(handler, status, body=b"", **headers):
+    """Send a whole answer; a header of None is left out."""
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    handler.send_response(status)
+    for key, value in {"Content-Length": str(len(body)), "Connection": "close", **named}.items():
+        if value is not None:
+            handler.send_header(key, value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def status(number, **headers):
+    """Return an answer with that status and no content to speak of."""
+    return lambda handler: respond(handler, number, b"no", **headers)
