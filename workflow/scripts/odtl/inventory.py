@@ -258,7 +258,7 @@ def _list_folder(
         name = entry.name
         if name[0] == ".":
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             (linked if entry.is_symlink() else below).append(prefix + name)
         elif name[name.rfind(".") :].lower() in extensions:
             try:
@@ -267,6 +267,14 @@ def _list_folder(
                 key = None
             files.append((prefix + name, f"{path}/{name}", key))
     return below, linked
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link to itself; reading it as a file says what is wrong with it.
+        return False
 
 
 def _stat_key(status: os.stat_result) -> _Key:

@@ -20,8 +20,8 @@ def assign(group: str, fractions: Mapping[str, float], seed: str = "") -> str:
 
     Raises ValueError if the fractions are not shares of 1.
     """
-    train, val, test = (float(fractions.get(split, 0)) for split in SPLITS)
-    if not all(0 <= fraction <= 1 for fraction in (train, val, test)) or abs(train + val + test - 1) > 1e-6:
+    train, val, test = fractions.get("train", 0), fractions.get("val", 0), fractions.get("test", 0)
+    if min(train, val, test) < 0 or not abs(train + val + test - 1) <= 1e-6:
         raise ValueError(f"split fractions must be shares that add up to 1, found {dict(fractions)}")
     point = _hash(f"{seed}\0{group}") / 2**64
     if point < test:

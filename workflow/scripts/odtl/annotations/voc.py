@@ -98,7 +98,7 @@ def _parse(path: str, data: bytes) -> etree._Element:
         if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
             raise _unsafe(path) from error
         line, column = getattr(error, "position", None) or (1, 1)
-        found = re.sub(r"\s+", " ", str(error)).strip()[:200] or "no XML"
+        found = " ".join(str(getattr(error, "msg", None) or error).split())[:200] or "no XML"
         cure = "Well-formed XML is expected; save the file again in the labelling tool, or restore it."
         raise _error(path, f"line {line}, column {column}", found, cure) from error
     document = root.getroottree().docinfo
