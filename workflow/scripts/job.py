@@ -11,8 +11,9 @@ from typing import TextIO
 
 from odtl.errors import InputError
 
-# TensorFlow tells about CPU features and missing CUDA at every start; warnings and errors still come through.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+# TensorFlow tells about CPU features and missing CUDA libraries at every start, some of it as errors; what matters is
+# raised, too. Set it to 0 to see all.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 class Tee:

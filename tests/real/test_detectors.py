@@ -1,0 +1,78 @@
+"""Real photographs, from the labelled folder to the exported detector: is it as good as it must be?"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from helpers import Project
+
+# An hour is far more than it takes; a hang must end.
+TIMEOUT = 3600
+
+
+def run(folder: Path, weights: Path, data: dict, **config) -> dict:
+    """Run the whole workflow; return metrics.json, card.json and the summary text."""
+    project = Project(
+        folder,
+        data=data,
+        pretrained={"mirror": str(weights)},
+        experiments={"detector": {"model": "retinanet_mobilenetv2_035_256"}},
+        **config,
+    )
+    done = project.snakemake(timeout=TIMEOUT)
+    assert done.status == 0, done.output[-5000:]
+    results = folder / "results"
+    print((results / "summary.txt").read_text(encoding="utf-8"))
+    again = project.snakemake()
+    assert "Nothing to be done" in again.output
+    return {
+        "metrics": json.loads((results / "detector/evaluation/metrics.json").read_text(encoding="utf-8")),
+        "card": json.loads((results / "dataset/card.json").read_text(encoding="utf-8")),
+        "parity": json.loads((results / "detector/export/parity.json").read_text(encoding="utf-8")),
+        "training": json.loads((results / "detector/checkpoint/training.json").read_text(encoding="utf-8")),
+    }
+
+
+def test_raccoon(tmp_path, real_data, real_weights):
+    """The usual 160/40 split, at most 600 steps of batch 8: AP50 of at least 0.90."""
+    raccoon = real_data / "raccoon"
+    if not raccoon.is_dir():
+        pytest.skip(f"there is no raccoon in {real_data}")
+    tables = {split: str(raccoon / f"data/{split}_labels.csv") for split in ["train", "test"]}
+    found = run(
+        tmp_path,
+        real_weights,
+        {"sources": [{"format": "csv", "images": str(raccoon / "images"), "annotations": tables}]},
+        training={"train_steps": 600, "validation_interval": 150},
+    )
+    splits = found["card"]["splits"]
+    assert splits["train"]["images"] + splits["val"]["images"] == 160
+    assert splits["test"]["images"] == found["metrics"]["images"] == 40
+    assert found["training"]["steps"] == 600
+    assert found["training"]["batch_size"] == 8
+    assert found["metrics"]["AP50"] >= 0.90
+
+
+def test_starwars(tmp_path, real_data, real_weights):
+    """VOC XML, a label typo cured by an alias, a hashed split: AP50 of at least 0.80."""
+    starwars = real_data / "averdones_starwars"
+    if not starwars.is_dir():
+        pytest.skip(f"there is no averdones_starwars in {real_data}")
+    source = {
+        "format": "voc",
+        "images": str(starwars / "images"),
+        "annotations": str(starwars / "annotations/xmls"),
+        "split": "by_hash",
+    }
+    found = run(
+        tmp_path,
+        real_weights,
+        {"sources": [source], "split": {"fractions": {"train": 0.7, "val": 0.1, "test": 0.2}}},
+        labels={"aliases": {"r2-d2": "r2d2"}},
+        training={"train_steps": 600, "validation_interval": 150},
+    )
+    assert list(found["card"]["classes"]) == ["bb8", "r2d2"]
+    images = found["card"]["images"]
+    assert images["in"] == images["kept"] + images["repaired"] + images["rejected"] == 203
+    assert found["metrics"]["AP50"] >= 0.80
