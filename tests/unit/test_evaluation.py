@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from odtl import evaluation, records
+from odtl import evaluation, records, serving
 from odtl.detections import Detections, no_detections
 from odtl.errors import InputError
 from odtl.evaluation import GroundTruth, coco_results, read_ground_truth, score
@@ -231,10 +231,10 @@ def test_without_test_images_all_files_are_valid_and_empty(tmp_path, outputs):
 def test_digest_is_of_all_files_of_a_checkpoint(tmp_path):
     for name, content in [("ckpt.index", b"1"), ("ckpt.data-00000-of-00001", b"2"), ("ckpt-2.index", b"3")]:
         (tmp_path / name).write_bytes(content)
-    digest = evaluation.checkpoint_digest(tmp_path / "ckpt")
+    digest = serving.checkpoint_digest(tmp_path / "ckpt")
     (tmp_path / "ckpt-2.index").write_bytes(b"4")
-    assert evaluation.checkpoint_digest(tmp_path / "ckpt") == digest
+    assert serving.checkpoint_digest(tmp_path / "ckpt") == digest
     (tmp_path / "ckpt.data-00000-of-00001").write_bytes(b"3")
-    assert evaluation.checkpoint_digest(tmp_path / "ckpt") != digest
+    assert serving.checkpoint_digest(tmp_path / "ckpt") != digest
     with pytest.raises(InputError, match="no such files"):
-        evaluation.checkpoint_digest(tmp_path / "elsewhere")
+        serving.checkpoint_digest(tmp_path / "elsewhere")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from odtl import inference
+from odtl.drawing import class_colour
 from odtl.errors import InputError
 from odtl.inference import Detector, detect_folder, output_names, read_upright
 
@@ -71,7 +72,7 @@ def test_folder(tmp_path, capsys):
         "xmin": "20.00", "ymin": "10.00", "xmax": "60.00", "ymax": "50.00",
     }  # fmt: skip
     written = sorted(path.relative_to(output / "images").as_posix() for path in (output / "images").rglob("*.*"))
-    assert written == ["one/same name.jpg", "one/same name.webp.png", "same name.jpg", "two/same name.jpg"]
+    assert written == ["one/same name.jpg", "one/same name.webp.jpg", "same name.jpg", "two/same name.jpg"]
     assert (summary.images, summary.detections) == (4, 4)
     assert [file for file, _ in summary.unreadable] == ["damaged.png"]
     assert [row["filename"] for row in rows_of(output / "unreadable.csv")] == ["damaged.png"]
@@ -82,8 +83,9 @@ def test_images_are_drawn_on(tmp_path):
     (tmp_path / "in").mkdir()
     image_with_red((100, 100, 300, 250), (600, 400)).save(tmp_path / "in/a.png")
     detect_folder("model", tmp_path / "in", tmp_path / "out", 0.5)
-    drawn = np.asarray(Image.open(tmp_path / "out/images/a.png"))
-    assert tuple(drawn[200, 100]) == inference.marks.__globals__["draw_marks"].__globals__["class_colour"](1)
+    with Image.open(tmp_path / "out/images/a.png.jpg") as drawn:
+        assert drawn.getpixel((101, 200)) == pytest.approx(class_colour(1), abs=40)
+        assert drawn.getpixel((200, 180)) == pytest.approx((255, 0, 0), abs=10)
 
 
 def test_exif_orientation_is_applied_to_image_and_boxes(tmp_path):
@@ -107,7 +109,7 @@ def test_nothing_found_leaves_a_header(tmp_path):
     detect_folder("model", tmp_path / "in", tmp_path / "out", 0.5)
     assert (tmp_path / "out/detections.csv").read_text() == "filename,width,height,class,score,xmin,ymin,xmax,ymax\n"
     assert (tmp_path / "out/unreadable.csv").read_text() == "filename,reason\n"
-    assert (tmp_path / "out/images/a.png").exists()
+    assert (tmp_path / "out/images/a.png.jpg").exists()
 
 
 def test_folder_without_images_gives_valid_empty_results(tmp_path):
@@ -170,14 +172,25 @@ def test_batches_of_wrong_shape_are_refused(detector):
             detector.detect(wrong)
 
 
-relative = st.lists(st.sampled_from(["a", "A", "b.png", "b", "c.jpg", "c.webp", "c.webp.png", "c.webp-2.png"]),
-                    min_size=1, max_size=3).map("/".join)  # fmt: skip
+relative = st.lists(
+    st.sampled_from(["a", "A", "b.png", "b.jpg", "b.JPG", "b.jpeg", "b-2.jpg", "b.png.jpg"]), min_size=1, max_size=3
+).map("/".join)
 
 
 @given(st.sets(relative))
 def test_output_names_are_all_different(files):
-    files = sorted(files)
-    names = output_names(files)
-    assert list(sorted(names)) == files
-    assert len(set(names.values())) == len(files)
-    assert all(name.endswith((".jpg", ".png")) for name in names.values())
+    names = output_names(sorted(files))
+    assert sorted(names) == sorted(files)
+    assert len({name.casefold() for name in names.values()}) == len(files)
+    assert all(name.endswith(".jpg") for name in names.values())
+    assert {name.count("/") - file.count("/") for file, name in names.items()} <= {0}
+
+
+def test_output_names():
+    assert output_names(["x/a.png", "x/a.jpg", "x/a.JPG", "b.jpeg", "c"]) == {
+        "x/a.png": "x/a.png.jpg",
+        "x/a.jpg": "x/a.jpg",
+        "x/a.JPG": "x/a-2.jpg",
+        "b.jpeg": "b.jpg",
+        "c": "c.jpg",
+    }

@@ -12,13 +12,11 @@ image are ground truth, while official.vision reads no more than `max_num_instan
 
 import contextlib
 import csv
-import hashlib
 import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -26,11 +24,11 @@ from pycocotools.cocoeval import COCOeval
 
 from odtl import checkpoints, plots
 from odtl import label_map as label_maps
-from odtl.detections import Detections, from_outputs
+from odtl.detections import Detections
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open
-from odtl.inference import detect_prepared, prepare
 from odtl.records import read_records
+from odtl.serving import check_class_count, checkpoint_digest, detect_encoded
 
 PER_CLASS_COLUMNS = ("class", "id", "AP", "AP50", "boxes", "images", "detections", "note")
 PR_CURVE_COLUMNS = ("class", "recall", "precision", "score")
@@ -169,30 +167,6 @@ def read_ground_truth(
     return truths
 
 
-def detect_encoded(model, config, encoded: Iterable[bytes], batch_size: int = 8) -> Iterator[Detections]:
-    """Yield what the model detects in each encoded image (JPEG or PNG, upright), the last partial batch too.
-
-    model, config: as `checkpoints.load_model` returns them. Images are decoded by TensorFlow, as in training.
-    """
-    import tensorflow as tf
-
-    preprocessing = checkpoints.preprocessing(config)
-
-    def decode(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
-        return prepare(pixels, preprocessing)
-
-    dataset = tf.data.Dataset.from_generator(lambda: encoded, output_signature=tf.TensorSpec([], tf.string))
-    dataset = dataset.map(decode, num_parallel_calls=2).batch(batch_size, drop_remainder=False).prefetch(1)
-    # Without a signature the last, smaller batch would be traced anew.
-    specs = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in dataset.element_spec]
-    detect = tf.function(lambda prepared, image_info: detect_prepared(model, prepared, image_info), specs)
-    for prepared, image_info in dataset:
-        outputs = {name: tensor.numpy() for name, tensor in detect(prepared, image_info).items()}
-        for index, (height, width) in enumerate(image_info[:, 0].numpy()):
-            yield from_outputs(outputs, index, int(width), int(height))
-
-
 def coco_results(truths: Sequence[GroundTruth], found: Sequence[Detections]) -> list[dict]:
     """Return all detections as COCO results: `bbox` is x, y, width, height in pixels.
 
@@ -241,38 +215,6 @@ def score(truths: Sequence[GroundTruth], results: Sequence[Mapping], classes: Ma
         for index, class_id in enumerate(names)
     ]
     return Scores(figures, notes, per_class, _curves(evaluation, names))
-
-
-def check_class_count(config, classes: Mapping[str, int], label_map_file: str | os.PathLike) -> None:
-    """Raise InputError unless a model of this ExperimentConfig tells just the ids of the label map apart."""
-    # The model counts the background, which has the id 0.
-    highest = int(config.task.model.num_classes) - 1
-    if max(classes.values()) != highest:
-        cure = (
-            f"The model was trained for the ids 1 to {highest}: train again, or give the label map it was trained with."
-        )
-        raise InputError(Problem(str(label_map_file), "highest id", str(max(classes.values())), cure))
-
-
-def checkpoint_digest(prefix: str | os.PathLike) -> str:
-    """Return the hex SHA-256 over the files of a checkpoint (`{prefix}.index`, `{prefix}.data-...`), in name order.
-
-    Raises InputError where there is none.
-    """
-    prefix = Path(prefix)
-    files = sorted(
-        path
-        for path in prefix.parent.glob(f"{prefix.name}.*")
-        if path.suffix == ".index" or path.name.startswith(f"{prefix.name}.data-")
-    )
-    if not files:
-        cure = "A checkpoint is an .index file and .data files under one prefix: train first."
-        raise InputError(Problem(str(prefix), "checkpoint", "no such files", cure))
-    digest = hashlib.sha256()
-    for path in files:
-        with open(path, "rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _ground_truth(record: Mapping, number: int) -> GroundTruth:

@@ -25,21 +25,19 @@ from pathlib import Path
 
 from odtl import checkpoints
 from odtl.compare import Tolerances, check_parity
-from odtl.evaluation import check_class_count, checkpoint_digest, detect_encoded
 from odtl.files import atomic_folder, sha256_of
-from odtl.inference import (
-    FROZEN_GRAPH,
+from odtl.inference import FROZEN_GRAPH, LABEL_MAP, METADATA, SAVED_MODEL, Detector
+from odtl.label_map import read_label_map
+from odtl.records import read_records
+from odtl.serving import (
     INPUT,
-    LABEL_MAP,
-    METADATA,
     OUTPUTS,
-    SAVED_MODEL,
-    Detector,
+    check_class_count,
+    checkpoint_digest,
+    detect_encoded,
     detect_prepared,
     prepare_batch,
 )
-from odtl.label_map import read_label_map
-from odtl.records import read_records
 
 PARITY = "parity.json"
 
@@ -70,11 +68,11 @@ def export(
     with atomic_folder(export_dir) as folder:
         _write_models(model, checkpoints.preprocessing(config), folder)
         for place in (folder, folder / SAVED_MODEL / "assets.extra"):
-            place.mkdir(exist_ok=True)
+            place.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(label_map_path, place / LABEL_MAP)
         metadata = _metadata(config, factory, classes, checkpoint_digest(checkpoint_prefix), folder)
         _write_json(folder / METADATA, metadata)
-        parity = _prove(model, config, test_records, images, folder, tolerances)
+        parity = prove_parity(model, config, test_records, images, folder, tolerances)
         _write_json(folder / PARITY, {"checkpoint_sha256": metadata["checkpoint_sha256"], **parity})
     return parity
 
@@ -108,8 +106,19 @@ def _freeze(traced):
     return convert_variables_to_constants_v2(traced).graph.as_graph_def()
 
 
-def _prove(model, config, test_records, limit: int, folder: Path, tolerances: Tolerances) -> dict:
-    """Compare each export, loaded from disk, with the checkpoint; return the report."""
+def prove_parity(
+    model,
+    config,
+    test_records: Sequence[str | os.PathLike],
+    limit: int,
+    folder: str | os.PathLike,
+    tolerances: Tolerances,
+) -> dict:
+    """Compare each export in a folder, loaded from disk, with the model it was made of; return the report.
+
+    model, config: as `checkpoints.load_model` returns them. limit: how many images of the records are tried.
+    Raises ParityError for the first export that is out of tolerance.
+    """
     import tensorflow as tf
 
     records = list(itertools.islice(itertools.chain.from_iterable(read_records(path) for path in test_records), limit))
@@ -119,7 +128,7 @@ def _prove(model, config, test_records, limit: int, folder: Path, tolerances: To
     reference = list(detect_encoded(model, config, encoded))
     formats = {}
     for path in (SAVED_MODEL, FROZEN_GRAPH):
-        detector = Detector.load(folder / path)
+        detector = Detector.load(Path(folder) / path)
         candidate = [detector.detect(image[None])[0] for image in pixels]
         formats[path] = check_parity(path, names, reference, candidate, tolerances)
     return {

@@ -19,22 +19,17 @@ from odtl.drawing import Mark, draw_marks
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_folder
 from odtl.label_map import read_label_map
+from odtl.serving import INPUT, OUTPUTS
 
 LABEL_MAP = "label_map.pbtxt"
 METADATA = "metadata.json"
 SAVED_MODEL = "saved_model"
 FROZEN_GRAPH = "frozen_inference_graph.pb"
 
-# The names by which clients of the TF Object Detection API know a detector's tensors.
-# https://github.com/tensorflow/models/blob/master/research/object_detection/exporter_lib_v2.py
-INPUT = "image_tensor"
-OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
-
 CSV_COLUMNS = ("filename", "width", "height", "class", "score", "xmin", "ymin", "xmax", "ymax")
 UNREADABLE_COLUMNS = ("filename", "reason")
 
-# Formats that keep sharp labels and that every browser shows.
-_KEPT_SUFFIXES = (".jpg", ".jpeg", ".png")
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe")
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +97,7 @@ def detect_folder(
     model:  what `Detector.load` takes. inputs: the folder. score_threshold: detections that score less are left out.
     max_images: take no more than so many, spread evenly over the sorted names; None: all.
     output: a folder, written whole or not at all:
-      images/          the images with boxes and labels, under the same relative names (see `output_names`);
+      images/          the images with boxes and labels, JPEG, in the same sub-folders (see `output_names`);
       detections.csv   CSV_COLUMNS, one row per detection, best first per image; pixels of the upright image;
       unreadable.csv   UNREADABLE_COLUMNS, one row per image that could not be read and was skipped.
     Raises InputError where the folder or the model is missing or damaged. A single bad image is no error.
@@ -169,78 +164,22 @@ def read_upright(path: str | os.PathLike) -> Image.Image:
 
 
 def output_names(files: Sequence[str]) -> dict[str, str]:
-    """Return input -> output name, all different: the same relative path, with `.png` added where neither JPEG nor PNG.
+    """Return input -> output name, all different, also where case does not count, and all ending in `.jpg`.
 
-    files: relative paths with `/`, all different.
+    files: relative paths with `/`, all different. A JPEG keeps its name (`.jpg` for `.JPG` and `.jpeg`); to any other
+    name `.jpg` is added, so that `a.png` and `a.jpg` do not collide.
     """
-    names = {file: file for file in files if file.lower().endswith(_KEPT_SUFFIXES)}
-    taken = {name.casefold() for name in names.values()}
-    for file in files:
-        if file not in names:
-            name, number = f"{file}.png", 2
-            while name.casefold() in taken:
-                name, number = f"{file}-{number}.png", number + 1
-            names[file] = name
-            taken.add(name.casefold())
+    names, taken = {}, set()
+    # Those that keep their name come first: a name must not depend on what else is in the folder.
+    for file in sorted(files, key=lambda file: (not file.endswith(".jpg"), file)):
+        stem, suffix = os.path.splitext(file)
+        stem = stem if suffix.lower() in _JPEG_SUFFIXES else file
+        name, number = f"{stem}.jpg", 2
+        while name.casefold() in taken:
+            name, number = f"{stem}-{number}.jpg", number + 1
+        names[file] = name
+        taken.add(name.casefold())
     return names
-
-
-def prepare(image, preprocessing):
-    """Return (prepared, image_info) of one image for the model; for almost any image just what `preprocessing` does.
-
-    image: uint8 tensor (H, W, 3). preprocessing: as `checkpoints.preprocessing` gives it. prepared: float32
-    (*padded_size, 3). image_info: float32 (4, 2); its first row is the height and width of the image as given.
-    An image so narrow that scaling would leave no pixel of it, which official.vision refuses, is padded before.
-    """
-    import tensorflow as tf
-
-    height, width = tf.unstack(tf.shape(image)[:2])
-    least = tf.cast(tf.math.ceil(tf.maximum(height, width) / min(preprocessing.input_size)), tf.int32)
-    padded = tf.image.pad_to_bounding_box(image, 0, 0, tf.maximum(height, least), tf.maximum(width, least))
-    prepared, image_info = preprocessing.apply(padded)
-    size = tf.cast(tf.stack([height, width]), tf.float32)
-    return prepared, tf.concat([size[None], image_info[1:]], axis=0)
-
-
-def prepare_batch(batch, preprocessing):
-    """Return (prepared, image_info) of a batch, (N, *padded_size, 3) and (N, 4, 2); see `prepare`.
-
-    batch: uint8 tensor (N, H, W, 3), all sizes unknown or not.
-    """
-    import tensorflow as tf
-
-    signature = tf.TensorSpec((*preprocessing.padded_size, 3), tf.float32), tf.TensorSpec((4, 2), tf.float32)
-    return tf.map_fn(lambda image: prepare(image, preprocessing), batch, fn_output_signature=signature)
-
-
-def detect_prepared(model, prepared, image_info) -> dict:
-    """Return the model's detections of a prepared batch as the outputs of the TF Object Detection API.
-
-    model: any of official.vision's detectors; it is called as `model(images, image_shape=..., anchor_boxes=None,
-    training=False)`. prepared, image_info: as `prepare_batch` gives them.
-    Boxes are ymin, xmin, ymax, xmax relative to the original image, clipped to it. A box of which nothing is left then,
-    because it lay in the padding, is taken out. What comes after the last detection is zero.
-    """
-    import tensorflow as tf
-
-    found = model(prepared, image_shape=image_info[:, 1, :], anchor_boxes=None, training=False)
-    original, scale = image_info[:, None, 0, :], image_info[:, None, 2, :]
-    boxes = tf.cast(found["detection_boxes"], tf.float32) / tf.tile(scale * original, [1, 1, 2])
-    boxes = tf.clip_by_value(boxes, 0.0, 1.0)
-    listed = tf.range(tf.shape(boxes)[1])[None] < tf.cast(found["num_detections"], tf.int32)[:, None]
-    keep = listed & tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
-    order = tf.argsort(tf.cast(keep, tf.int32), axis=1, direction="DESCENDING", stable=True)
-    kept = tf.cast(tf.gather(keep, order, batch_dims=1), tf.float32)
-
-    def packed(values):
-        return tf.gather(tf.cast(values, tf.float32), order, batch_dims=1)
-
-    return {
-        "detection_boxes": packed(boxes) * kept[..., None],
-        "detection_scores": packed(found["detection_scores"]) * kept,
-        "detection_classes": packed(found["detection_classes"]) * kept,
-        "num_detections": tf.reduce_sum(kept, axis=1),
-    }
 
 
 def _class_names(path: Path) -> dict[int, str]:
@@ -361,7 +300,8 @@ def _rows(file: str, size: tuple[int, int], found: Detections, names: Mapping[in
 
 def _save(image: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, **({"quality": 90} if path.suffix.lower() != ".png" else {}))
+    # Without chroma subsampling, or the letters' colours run.
+    image.save(path, "JPEG", quality=90, subsampling=0)
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

@@ -125,7 +125,8 @@ def _learning_rate_lines(history: Sequence[Mapping]) -> tuple[dict, str]:
 
 
 def _line(history: Sequence[Mapping], key: str) -> tuple[list[float], list[float]] | None:
-    points = [(entry["step"], entry[key]) for entry in history if entry.get(key) is not None]
+    # COCO's -1 stands for "nothing to measure".
+    points = [(entry["step"], entry[key]) for entry in history if entry.get(key) is not None and entry[key] >= 0]
     return ([step for step, _ in points], [value for _, value in points]) if points else None
 
 
