@@ -221,5 +221,9 @@ def test_source_id_is_stable_and_exact_as_a_double(image_id):
     assert int(float(number)) == number == records.source_id(image_id)
 
 
+def test_source_id_of_a_name_that_is_no_utf8():
+    assert records.source_id(b"caf\xe9.jpg".decode("utf-8", "surrogateescape")) > 0
+
+
 def test_source_ids_of_many_images_differ():
     assert len({records.source_id(f"train/{number}.jpg") for number in range(20_000)}) == 20_000

@@ -49,7 +49,7 @@ def source_id(image_id: str) -> int:
     to are too few: among 3,000 images two share a number more often than not. With 53 bits that happens once in two
     million data sets of 100,000 images.
     """
-    digest = hashlib.sha256(image_id.encode("utf-8")).digest()
+    digest = hashlib.sha256(_encode(image_id)).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - _SOURCE_ID_BITS) or 1
 
 
@@ -96,7 +96,7 @@ def image_features(rows: list[BoxRow], data: bytes, label_map: Mapping[str, int]
     boxes = [row for row in rows if not row.is_negative]
     return {
         "image/encoded": [encoded],
-        "image/filename": [image.filename.encode("utf-8")],
+        "image/filename": [_encode(image.filename)],
         "image/format": [kind.encode("ascii")],
         "image/height": [height],
         "image/key/sha256": [hashlib.sha256(encoded).hexdigest().encode("ascii")],
@@ -166,6 +166,11 @@ def read_frames(path: str | os.PathLike) -> Iterator[bytes]:
             if head[8:] != struct.pack("<I", masked_crc(head[:8])) or tail != struct.pack("<I", masked_crc(message)):
                 raise _damaged(path, number, "a wrong checksum")
             yield message
+
+
+def _encode(image_id: str) -> bytes:
+    # A file's name may hold bytes that are no UTF-8; Python then has surrogates in their place.
+    return image_id.encode("utf-8", "surrogatepass")
 
 
 def _kind(name: str, values: list) -> str:

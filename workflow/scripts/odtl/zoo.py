@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import lzma
 import os
 import re
 import shutil
@@ -174,7 +175,13 @@ def fetch(
     is no whole checkpoint in it.
     """
     fetching = fetching or Fetching()
-    with tempfile.TemporaryDirectory(prefix="pretrained-") as scratch, atomic_folder(target_folder) as folder:
+    parent = Path(target_folder).parent
+    parent.mkdir(parents=True, exist_ok=True)
+    # Not where the system keeps temporary files: that may be small, or in memory.
+    with (
+        tempfile.TemporaryDirectory(dir=parent, prefix=".download-") as scratch,
+        atomic_folder(target_folder) as folder,
+    ):
         found = _find(model, mirror, Path(scratch), fetching)
         digest = folder_sha256(found.path) if found.path.is_dir() else sha256_of(found.path)
         key = f"{model.name}/" if found.path.is_dir() else model.name
@@ -381,7 +388,10 @@ def _unpack(source: Path, folder: Path) -> None:
     try:
         with tarfile.open(source) as archive:
             _extract_all(archive, source, folder)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+        # The decompressors' own have no number; a full disk has one, and is not the archive's fault.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         cure = "It must be a tar archive (.tar.gz): check what stands at the address, a login page for example."
         found = f"{type(error).__name__}: {error}"
         raise InputError(Problem(source.name, "archive", found, cure), "The archive cannot be read") from error
