@@ -4,7 +4,7 @@ import pytest
 
 from helpers import Project, draw_data
 
-DATA = ["write_label_map", "write_split_tables", "write_card", "make_boxes", "write_records"]
+DATA = ["write_card", "write_records"]
 SOURCE = {"format": "voc", "images": "images", "split": "by_hash"}
 
 
