@@ -73,7 +73,8 @@ class Project:
     def snakemake(self, *arguments: str, timeout: float = 600) -> Run:
         """Run Snakemake in the folder and wait for it."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        command += ["--resources", "gpu=1", "--configfile", "my.yaml", *arguments]
+        # Last: --configfile takes every word that follows for a file.
+        command += ["--resources", "gpu=1", *arguments, "--configfile", "my.yaml"]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
         done = subprocess.run(
             command,

@@ -54,7 +54,6 @@ def test_data_stages_run_once(project):
     again = project.plan("--until", *DATA)
     assert again.status == 0
     assert again.jobs == {}
-    assert "Nothing to be done" in again.output
 
 
 def test_misspelt_key_stops_before_any_job(project):

@@ -217,6 +217,13 @@ def test_missing_tables_and_names_that_stand_in_two_are_all_told(tmp_path):
     assert [problem.field for problem in error.value.problems] == ["models.mine", "file"]
 
 
+def test_names_that_stand_twice_in_one_table_are_told(tmp_path):
+    path = write_table(tmp_path / "mine.yaml")
+    path.write_text(path.read_text() + path.read_text().split("\n", 1)[1])
+    with pytest.raises(InputError, match=r"models\.mine: found lines 2 and \d+"):
+        zoo.load([path])
+
+
 # ---- where the weights come from
 
 
@@ -305,6 +312,15 @@ def test_what_a_mirror_lacks_comes_from_the_published_place(fetch, archive, tmp_
         assert fetch(model(server.url), mirror=f"{server.base}/mirror")["url"] == server.url
         assert fetch(model(server.url), mirror=str(tmp_path / "empty"))["url"] == server.url
     assert f"some: some.tar.gz is not in the mirror {tmp_path / 'empty'}" in fetch.lines
+
+
+def test_the_password_of_a_mirror_is_used_and_told_nowhere(fetch, archive):
+    with serving(status(503), serve_file(archive)) as mirror:
+        source = fetch(model(), mirror=mirror.base.replace("//", "//me:secret@"))
+        assert mirror.requests[0].headers["Authorization"].startswith("Basic ")
+    with serving(status(404)) as mirror, pytest.raises(InputError) as error:
+        fetch(model(), mirror=mirror.base.replace("//", "//me:secret@"))
+    assert "secret" not in json.dumps(source) + str(error.value) + "".join(fetch.lines)
 
 
 def test_a_mirror_folder_holds_archives(fetch, archive):
