@@ -63,6 +63,12 @@ class _Partial:
         return self.path.stat().st_size
 
 
+def without_password(url: str) -> str:
+    """Return an address without the name and password that may stand in it: fit for messages and results."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def download(
     url: str,
     target: str | os.PathLike,
@@ -71,6 +77,8 @@ def download(
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
     """Download `url` to the file `target`, which appears whole or not at all; return the address it came from.
+
+    A name and password in `url` are used, and left out of messages and of what is returned.
 
     Connections that break, answers that end too early, 5xx, 408, 425 and 429 are tried again, each time after twice
     the wait, or after what Retry-After says (RFC 9110, 10.2.3); what has arrived is kept where the server supports
@@ -109,7 +117,7 @@ def _attempts(session, url, partial, policy, report, sleep) -> str:
             if attempt == policy.attempts:
                 raise _error(url, f"{failure} ({attempt} attempts)", "Check the network, or try later.") from failure
             pause = min(policy.max_wait, max(wait, failure.wait or 0))
-            report(f"{url}: {failure}; attempt {attempt + 1} of {policy.attempts} in {pause:g} s")
+            report(f"{without_password(url)}: {failure}; attempt {attempt + 1} of {policy.attempts} in {pause:g} s")
             sleep(pause)
             wait *= 2
     raise AssertionError("a policy has at least one attempt")
@@ -130,7 +138,7 @@ def _attempt(session, url, partial, policy, report) -> str:
             _check_range(response, start, partial)
             partial.validator = _validator(response)
             _receive(response, url, partial, start, policy, report)
-            return response.url
+            return without_password(response.url)
     except requests.exceptions.SSLError as error:
         raise _error(url, f"a connection that is not secure ({error})", "Check the address and the clock.") from error
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, urllib3.exceptions.HTTPError) as error:
@@ -141,7 +149,7 @@ def _attempt(session, url, partial, policy, report) -> str:
 
 def _check_scheme(address: str, url: str) -> None:
     if urlsplit(address).scheme not in ("http", "https"):
-        raise _error(url, f"the address {address}", "Only http and https are downloaded from.")
+        raise _error(url, f"the address {without_password(address)}", "Only http and https are downloaded from.")
 
 
 def _check_status(response: requests.Response, url: str, partial: _Partial) -> None:
@@ -156,10 +164,8 @@ def _check_status(response: requests.Response, url: str, partial: _Partial) -> N
     if status in _RETRIED_STATUS or status >= 500:
         raise _RetryError(answer, _retry_after(response.headers.get("Retry-After")))
     if status in (404, 410):
-        raise NotFoundError(
-            Problem(url, "download", answer, "The file is not there: check the address, or set a mirror that has it."),
-            "The download failed",
-        )
+        cure = "The file is not there: check the address, or set a mirror that has it."
+        raise NotFoundError(Problem(without_password(url), "download", answer, cure), "The download failed")
     raise _error(url, answer, "Check the address and whether it needs an account.")
 
 
@@ -178,7 +184,7 @@ def _receive(response, url, partial, start, policy, report) -> None:
     if expected is not None and expected > policy.max_bytes:
         raise _too_large(url, f"{expected:,} bytes", policy)
     size = f"{expected / 1e6:.1f} MB" if expected is not None else "size not stated"
-    report(f"{'Continuing' if start else 'Downloading'} {url} ({size})")
+    report(f"{'Continuing' if start else 'Downloading'} {without_password(url)} ({size})")
     arrived = start
     with (
         open(partial.path, "r+b") as stream,
@@ -228,4 +234,4 @@ def _too_large(url: str, found: str, policy: Policy) -> InputError:
 
 
 def _error(url: str, found: str, cure: str) -> InputError:
-    return InputError(Problem(url, "download", found, cure), "The download failed")
+    return InputError(Problem(without_password(url), "download", found, cure), "The download failed")

@@ -26,7 +26,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from odtl.bundle import check_checkpoint
 from odtl.config import nearest
-from odtl.download import NotFoundError, Policy, download
+from odtl.download import NotFoundError, Policy, download, without_password
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_folder, atomic_open, sha256_of
 
@@ -285,6 +285,7 @@ def _entries(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Mapping
         cure = "A model table holds `models:` with one entry per model: see docs/models.md."
         problems.append(Problem(str(path), "top level", ", ".join(map(str, others)) or type(models).__name__, cure))
         return
+    problems.extend(_repeated_names(path))
     for name, entry in models.items():
         errors = sorted(Draft202012Validator(_SCHEMA).iter_errors(entry), key=lambda error: error.json_path)
         problems.extend(problem for error in errors for problem in _explain(error, str(path), str(name)))
@@ -293,6 +294,19 @@ def _entries(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Mapping
             problems.append(Problem(str(path), f"models.{name}", "the name", cure))
         elif not errors:
             yield str(name), entry
+
+
+def _repeated_names(path: Path) -> Iterator[Problem]:
+    """Yield a problem for each name that stands twice in one table: a YAML reader keeps the last in silence."""
+    top = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    models = next(value for key, value in top.value if key.value == "models")
+    seen: dict[str, int] = {}
+    for key, _ in models.value:
+        line = key.start_mark.line + 1
+        if key.value in seen:
+            cure = "Give one of them another name."
+            yield Problem(str(path), f"models.{key.value}", f"lines {seen[key.value]} and {line}", cure)
+        seen[key.value] = line
 
 
 def _explain(error: ValidationError, file: str, name: str) -> Iterator[Problem]:
@@ -331,7 +345,7 @@ def _find(model: Model, mirror: str | None, scratch: Path, fetching: Fetching) -
     if mirror and (found := _in_mirror(model, mirror, scratch, fetching)):
         return found
     if not model.archive_url:
-        tried = f"not in the mirror {mirror}" if mirror else "no address, and no mirror is set"
+        tried = f"not in the mirror {without_password(mirror)}" if mirror else "no address, and no mirror is set"
         cure = f"Put {model.archive_file} (or it unpacked, in a folder) into a mirror and set pretrained.mirror."
         raise InputError(Problem(model.name, "archive", tried, cure), "The weights cannot be found")
     return _download(model.archive_url, model, scratch, fetching)
@@ -362,7 +376,7 @@ def _in_mirror(model: Model, mirror: str, scratch: Path, fetching: Fetching) -> 
             if path.is_file() or (path == unpacked and path.is_dir()):
                 return _Found(path, path.as_posix())
     if model.archive_url:
-        fetching.report(f"{model.name}: {model.archive_file} is not in the mirror {mirror}")
+        fetching.report(f"{model.name}: {model.archive_file} is not in the mirror {without_password(mirror)}")
     return None
 
 
@@ -374,7 +388,7 @@ def folder_name(archive_file: str) -> str:
 def _download(url: str, model: Model, scratch: Path, fetching: Fetching) -> _Found:
     path = scratch / model.archive_file
     download(url, path, fetching.policy, fetching.report, fetching.sleep)
-    return _Found(path, url)
+    return _Found(path, without_password(url))
 
 
 def _unpack(source: Path, folder: Path) -> None:
