@@ -72,9 +72,9 @@ class Project:
 
     def snakemake(self, *arguments: str, timeout: float = 600) -> Run:
         """Run Snakemake in the folder and wait for it."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        # Last: --configfile takes every word that follows for a file.
-        command += ["--resources", "gpu=1", *arguments, "--configfile", "my.yaml"]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        # --resources and --configfile take every word that follows: targets go before them.
+        command += [*arguments, "--cores", "2", "--resources", "gpu=1", "--configfile", "my.yaml"]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
         done = subprocess.run(
             command,
