@@ -58,7 +58,7 @@ def test_every_defect_has_its_row_and_nothing_is_lost(project):
 
 
 def test_strict_tells_all_defects_at_once_and_stops_before_the_training(project):
-    project.configure(data={"sources": [SOURCE], "strict": True})
+    project.configure(data={"sources": [SOURCE], "strict": True}, training={"pretrained": False})
     run = project.snakemake("results/detector/checkpoint/ckpt.index")
     assert run.status != 0
     for name in ["000.jpg", "001.jpg", "002.jpg", "003.xml", "004.xml", "005.jpg", "nowhere.xml", "006", "007", "008"]:
