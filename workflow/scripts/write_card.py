@@ -1,9 +1,8 @@
 """Gather the ledger, count the data set, and stop here if it must not be trained on."""
 
-from pathlib import Path
-
 from job import logged
 from odtl.dataset import write_card
+from odtl.files import write_text_if_changed
 
 with logged(snakemake.log[0]):
     text = write_card(
@@ -15,5 +14,5 @@ with logged(snakemake.log[0]):
         snakemake.output.card,
         snakemake.params.strict["strict"],
     )
-    Path(snakemake.output.text).write_text(text, encoding="utf-8")
+    write_text_if_changed(snakemake.output.text, text)
     print(text)
