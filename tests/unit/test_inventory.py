@@ -152,6 +152,21 @@ def test_annotation_never_crosses_from_train_to_test():
     assert reasons(found) == {"train/annotations/1.jpg": ["image_missing"]}
 
 
+def test_annotation_does_not_leave_a_folder_that_holds_images():
+    put("d/video1/0001.jpg")
+    put("d/video2/0002.jpg")
+    put("d/video1/0002.xml")
+    put("d/video1/renamed.xml", voc_xml("0002.jpg", (64, 48), []))
+    found = scan()
+    assert {name: line["image"] for name, line in lines(found).items()} == {
+        "video1/0001.jpg": "d/video1/0001.jpg",
+        "video2/0002.jpg": "d/video2/0002.jpg",
+        "video1/0002.jpg": None,
+        "d/video1/renamed.xml": None,
+    }
+    assert matches(found)["video2/0002.jpg"] is None
+
+
 @pytest.mark.parametrize("named", ["photo.jpg", "C:\\Users\\me\\photo.jpg", "/home/me/photo.jpg", "photo.png", "photo"])
 def test_file_name_in_the_annotation_decides_last(named):
     put("d/photo.jpg")

@@ -89,6 +89,12 @@ def test_coordinate_that_is_no_number_is_nan(save, value):
     assert second == (10.0, -4.0, 20.0, 30.25)
 
 
+def test_first_of_two_counts(save):
+    doubled = LABELIMG.replace("<xmin>81</xmin>", "<xmin>81</xmin><xmin>7</xmin>")
+    path = save(doubled.replace("<path>", "<filename>b.jpg</filename><path>"))
+    assert (voc.read(path).boxes[0][0], voc.read(path).filename) == (81, "cup 1.jpg")
+
+
 def test_missing_pieces(save):
     path = save("<annotation><object/><object><bndbox><xmin>1</xmin></bndbox></object></annotation>")
     annotation = voc.read(path)

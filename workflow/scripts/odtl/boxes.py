@@ -25,7 +25,7 @@ from odtl.files import atomic_open
 from odtl.images import ImageError, ImageInfo
 from odtl.manifest import Line, iterate_manifest
 from odtl.repairs import COLUMNS as LEDGER_COLUMNS
-from odtl.repairs import REJECTED, LedgerRow, ledger_row
+from odtl.repairs import REJECTED, STATUS_OF, LedgerRow, ledger_row
 from odtl.split import parse_shard_name
 
 if TYPE_CHECKING:
@@ -192,7 +192,8 @@ class _ChangedError(Exception):
 
 
 def _clean_file(line: Line, split: str) -> tuple[list[BoxRow], list[LedgerRow]]:
-    if line.image is None or line.sha256 is None or line.annotation is None:
+    refused = any(STATUS_OF[problem.reason] == REJECTED for problem in line.problems)
+    if refused or line.image is None or line.sha256 is None or line.annotation is None:
         return clean(line, ImageInfo("", 0, 0), split)
     try:
         data = images.read_bytes(line.image)

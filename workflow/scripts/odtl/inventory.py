@@ -8,6 +8,7 @@ Nothing is judged here but what concerns the match of images and annotations; th
 import contextlib
 import difflib
 import functools
+import gc
 import hashlib
 import json
 import marshal
@@ -72,15 +73,17 @@ def scan(
     report:        called with a line of progress now and then; by default it is printed to stderr.
 
     An annotation belongs to the image with the same path without extension; else to the nearest one with the same base
-    name; else to the one that it names itself, with a row in the ledger. Where several claim one image, the one that
-    names it wins; where none or all do, the image is rejected, with a row for each.
+    name; else to the one that it names itself, with a row in the ledger. It never leaves its folder if that holds
+    images, nor goes from a folder that is named train, val or test to another of these. Where several claim one image,
+    the one that names it wins; where none or all do, the image is rejected, with a row for each.
 
     Hidden files and folders (".name") are not looked at. Links are followed, each folder once.
 
     Raises InputError with every problem that concerns the sources as a whole: a folder or table that is not there, no
     images, no annotations, one id twice.
     """
-    return _scan(_list_sources(data_config), data_config, labels_config, cache_path, report)
+    with _collector_paused():
+        return _scan(_list_sources(data_config), data_config, labels_config, cache_path, report)
 
 
 def write(inventory: Inventory, folder: str | os.PathLike) -> dict[str, str]:
@@ -112,6 +115,34 @@ def refresh(
     Arguments as for `scan` and `write`; returns the SHA-256 (hex) of each shard's manifest. Every file is still
     looked at (one stat each), but nothing is parsed, not even the cache.
     """
+    with _collector_paused():
+        return _refresh(data_config, labels_config, cache_path, folder, report)
+
+
+def read_classes(folder: str | os.PathLike) -> list[str]:
+    """Return the classes in use, sorted, as `write` left them in `folder`."""
+    return (Path(folder) / CLASSES_FILE).read_text(encoding="utf-8").splitlines()
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause the garbage collector: it would go through millions of small objects, none in a cycle, over and over."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _refresh(
+    data_config: Mapping,
+    labels_config: Mapping,
+    cache_path: str | os.PathLike,
+    folder: str | os.PathLike,
+    report: Report | None,
+) -> dict[str, str]:
     started = time.time_ns()
     sources = _list_sources(data_config)
     state_path = Path(f"{os.fspath(cache_path)}.state")
@@ -125,11 +156,6 @@ def refresh(
         with atomic_open(state_path) as stream:
             json.dump({"fingerprint": fingerprint, "digests": digests, "keys": keys}, stream)
     return digests
-
-
-def read_classes(folder: str | os.PathLike) -> list[str]:
-    """Return the classes in use, sorted, as `write` left them in `folder`."""
-    return (Path(folder) / CLASSES_FILE).read_text(encoding="utf-8").splitlines()
 
 
 # --- Listing -----------------------------------------------------------------------------------------------------
@@ -369,7 +395,7 @@ def _read_voc(path: str, _key: _Key) -> object:
         return _pack(voc.read(path))
     except InputError as error:
         reason = "annotation_unsafe" if isinstance(error, voc.UnsafeAnnotationError) else "annotation_unreadable"
-        return {"problems": [[reason, problem.field, problem.found, problem.cure] for problem in error.problems]}
+        return {"problems": [[reason, problem.field, problem.found, _left_out(problem)] for problem in error.problems]}
 
 
 def _read_csv(path: str, _key: _Key) -> object:
@@ -380,10 +406,14 @@ def _read_csv(path: str, _key: _Key) -> object:
     except InputError as error:
         return error
     problems = [
-        [entry.filename, entry.reason, entry.problem.field, entry.problem.found, entry.problem.cure]
+        [entry.filename, entry.reason, entry.problem.field, entry.problem.found, _left_out(entry.problem)]
         for entry in table.problems
     ]
     return {"annotations": {name: _pack(entry) for name, entry in table.annotations.items()}, "rows": problems}
+
+
+def _left_out(problem: Problem) -> str:
+    return f"left out. {problem.cure}"
 
 
 _READERS = {"image": _read_image, "voc": _read_voc, "csv": _read_csv}
@@ -520,7 +550,7 @@ class _BaseNames:
 
     def __init__(self, images: Sequence[str]) -> None:
         self._images = images
-        self.taken = frozenset(images)
+        self.folders = frozenset(map(_folder, images))
 
     @functools.cached_property
     def full(self) -> dict[str, list[str]]:
@@ -541,10 +571,14 @@ def _candidates(claim: _Claim, own: list[str], names: _BaseNames) -> tuple[tuple
     """Return a rank (lower is a stronger claim) and the images of that rank; several mean that it is not clear."""
     if own:
         return (1, 0), _prefer_named(claim, own)
+    # Where the annotation's own folder holds images, its image is one of them: frames of two videos share their names.
+    home = _folder(claim.stem)
+    home = home if home in names.folders else ""
     ranks = [(2, names.stems, _stem(claim.stem)), (3, names.full, claim.named), (3, names.stems, _stem(claim.named))]
     for rank, index, target in ranks:
         found = index.get(_composed(_basename(target)), []) if target else []
         found = [image for image in found if claim.place is None or _folder_split(image) in (None, claim.place)]
+        found = [image for image in found if home in ("", _folder(image))]
         if found:
             nearness = {image: _nearness(_stem(image), _stem(target) if rank == 3 else target) for image in found}
             nearest = max(nearness.values())
@@ -613,6 +647,10 @@ def _slashes(path: str) -> str:
     return re.sub(r"^([A-Za-z]:)?/+|^(\./)+", "", path.replace("\\", "/"))
 
 
+def _folder(path: str) -> str:
+    return path[: path.rfind("/") + 1]
+
+
 def _basename(path: str) -> str:
     return path[path.rfind("/") + 1 :]
 
@@ -628,7 +666,7 @@ def _composed(name: str) -> str:
 
 
 def _folder_split(relative: str) -> str | None:
-    return _split_of_folder(relative[: relative.rfind("/") + 1])
+    return _split_of_folder(_folder(relative))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -820,7 +858,7 @@ def _would_be(claim: _Claim) -> str:
     name = _basename(claim.named)
     if not name or _stem(name) == name:
         return claim.stem
-    return f"{claim.stem[: claim.stem.rfind('/') + 1]}{name}"
+    return _folder(claim.stem) + name
 
 
 def _annotation(claim: _Claim, classify: _Classifier) -> dict | None:

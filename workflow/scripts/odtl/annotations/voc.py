@@ -33,14 +33,15 @@ def read(path: str | os.PathLike) -> Annotation:
     """
     path = os.fspath(path)
     root = _parse(path, _read_bytes(path))
-    objects = root.findall("object")
-    size = root.find("size")
+    top = _children(root)
+    size = _children(top.get("size"))
+    objects = [_children(child) for child in root if child.tag == "object"]
     return Annotation(
         file=path,
-        filename=_text(root, "filename") or None,
+        filename=_text(top, "filename") or None,
         width=whole_number(_text(size, "width")),
         height=whole_number(_text(size, "height")),
-        boxes=tuple(_box(entry.find("bndbox")) for entry in objects),
+        boxes=tuple(_box(_children(entry.get("bndbox"))) for entry in objects),
         labels=tuple(_text(entry, "name") for entry in objects),
         difficult=tuple(flag(_text(entry, "difficult")) for entry in objects),
         truncated=tuple(flag(_text(entry, "truncated")) for entry in objects),
@@ -110,12 +111,17 @@ def _parse(path: str, data: bytes) -> etree._Element:
     return root
 
 
-def _box(entry: etree._Element | None) -> tuple[float, float, float, float]:
+def _box(entry: dict[str, etree._Element]) -> tuple[float, float, float, float]:
     return tuple(number(_text(entry, side)) for side in ("xmin", "ymin", "xmax", "ymax"))
 
 
-def _text(parent: etree._Element | None, tag: str) -> str:
-    child = None if parent is None else parent.find(tag)
+def _children(parent: etree._Element | None) -> dict[str, etree._Element]:
+    """Return the first child of each name; one pass over them is several times faster than a search for each."""
+    return {} if parent is None else {child.tag: child for child in reversed(parent)}
+
+
+def _text(children: dict[str, etree._Element], tag: str) -> str:
+    child = children.get(tag)
     return "" if child is None or child.text is None else child.text.strip()
 
 
