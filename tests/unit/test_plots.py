@@ -86,6 +86,13 @@ def test_training_curves_have_a_panel_for_what_there_is(monkeypatch, tmp_path):
     assert "Loss" in seen and "Validation AP" not in seen and "Learning rate" not in seen
 
 
+def test_entries_need_not_hold_every_value_and_minus_one_is_no_value():
+    history = [{"step": 0, "restored": {}}, {"step": 1, "loss": 2.0}, {"step": 1, "AP": -1.0}, {"step": 2, "AP": 0.5}]
+    assert plots._line(history, "loss") == ([1], [2.0])
+    assert plots._line(history, "AP") == ([2], [0.5])
+    assert plots._line(history, "AP50") is None
+
+
 def test_what_is_missing_is_said(monkeypatch, tmp_path):
     assert any("no curve" in text for text in words(monkeypatch, plots.write_pr_curves, {}, tmp_path / "a.svg"))
     seen = words(monkeypatch, plots.write_training_curves, [], tmp_path / "b.svg")
