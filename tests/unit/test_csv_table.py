@@ -39,10 +39,14 @@ def test_rows_are_gathered_by_image_in_order(save):
 
 def test_flags_and_further_columns_in_any_order(save):
     header = "id,ymax,xmax,ymin,xmin,class,height,width,filename,truncated,difficult"
-    (annotation,) = csv_table.read(save("7,4,3,2,1,cup,9,8,a.jpg,1,0", header="\ufeff" + header)).annotations.values()
+    (annotation,) = csv_table.read(save("7,4,3,2,1,cup,9,8,a.jpg,1,0", header=header)).annotations.values()
     assert annotation.boxes == ((1, 2, 3, 4),)
     assert (annotation.width, annotation.height) == (8, 9)
     assert (annotation.truncated, annotation.difficult) == ((True,), (False,))
+
+
+def test_byte_order_mark_of_a_spreadsheet_program(save):
+    assert list(csv_table.read(save("a.jpg,9,8,cup,1,2,3,4", header="\ufeff" + HEADER)).annotations) == ["a.jpg"]
 
 
 def test_row_with_nothing_but_a_name_is_a_negative(save):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms, JpegImagePlugin
 
 from odtl import images
 from odtl.images import ImageError, ImageInfo, needs_conversion, probe, to_record_bytes
@@ -107,6 +107,15 @@ def test_grayscale_becomes_rgb(kind):
     assert image.mode == "RGB"
     assert abs(image.getpixel((12, 8))[0] - 76) <= 2  # ITU-R 601: 0.299 of full red
     assert image.getpixel((36, 24)) == (255, 255, 255)
+
+
+def test_metadata_and_coarse_colour_do_not_reach_a_converted_image():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for kind in ("PNG", "JPEG"):
+        data = encode(picture().convert("L"), kind, icc_profile=profile, exif=exif(6), dpi=(72, 72))
+        result = Image.open(io.BytesIO(to_record_bytes(data, probe(data))[0]))
+        assert not {"icc_profile", "exif", "dpi"} & set(result.info)
+    assert JpegImagePlugin.get_sampling(result) == 0  # 4:4:4
 
 
 def strip_adobe(data: bytes) -> bytes:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odtl import split
 from odtl.split import SPLITS, assign, group_of, parse_shard_name, shard_name, shard_names, shard_of
 
 FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -53,6 +54,13 @@ def test_a_share_moved_between_train_and_test_moves_nothing_else(group, before, 
     assert (old == "val") == (new == "val")
     if old != new:
         assert new == ("test" if after > before else "train")
+
+
+def test_sliver_left_by_rounding_goes_to_no_split_without_share(monkeypatch):
+    # 1 - 0.3 is 0.7 and 0.7 - 1e-7 is below it: the fractions add up to 1 only within the tolerance.
+    monkeypatch.setattr(split, "_hash", lambda text: int((0.7 - 5e-8) * 2**64))
+    assert assign("a", {"train": 0, "val": 0.3, "test": 0.7 - 1e-7}) == "val"
+    assert assign("a", {"train": 0, "val": 0, "test": 1 - 1e-7}) == "test"
 
 
 def test_seed_gives_another_split():
