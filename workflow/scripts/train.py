@@ -21,4 +21,4 @@ with logged(snakemake.log[0]):
         fingerprint,
         snakemake.output.summary,
     )
-    write_training_curves(summary["history"], snakemake.output.curve)
+    write_training_curves([*summary["loss"], *summary["validation"]], snakemake.output.curve)
