@@ -1,8 +1,8 @@
 """What every stage leans on: the checked configuration, the inventory, the names of shards and experiments.
 
 Needs: the configuration, the sources it names.
-Makes: results/inventory/{shard}.jsonl, one line per image, and results/inventory/classes.txt - before the DAG is
-built, by the main process only, and only where their content has changed.
+Makes: results/inventory/{shard}.jsonl, one line per image, classes.txt, and detect.csv, the images to
+       try the detector on - before the DAG is built, by the main process only, only where their content has changed.
 """
 
 import functools
@@ -17,7 +17,7 @@ STARTED = time.time()
 HOME = Path(workflow.basedir)
 sys.path.insert(0, str(HOME / "workflow/scripts"))
 
-from odtl import inventory, manifest, zoo
+from odtl import inventory, listing, manifest, zoo
 from odtl.config import check_config, experiment_settings
 from odtl.errors import InputError
 from odtl.sources import code_digest
@@ -41,6 +41,15 @@ def load_inputs():
             "results/inventory",
         )
     return models
+
+
+def images_to_detect():
+    """Return the images that the detector is tried on."""
+    folder, limit = config["detect"]["images"], config["detect"]["max_images"]
+    if folder:
+        return listing.list_folder(folder, limit)
+    shards = [shard_name("test", i, config["data"]["shards"]) for i in range(config["data"]["shards"])]
+    return listing.list_manifests([manifest.manifest_path("results/inventory", shard) for shard in shards], limit)
 
 
 try:

@@ -1,15 +1,18 @@
 """The exported detector, tried on images.
 
-Needs: results/{experiment}/export/ and the images that the configuration names (by default the test images).
-Makes: results/{experiment}/detections/: annotated images and detections.csv.
+Needs: results/{experiment}/export/ and the images that results/inventory/detect.csv lists: those of a folder that the
+       configuration names, or else the test images.
+Makes: results/{experiment}/detections/: annotated images, detections.csv, and unreadable.csv, what was skipped.
 """
 
 
 rule detect:
     input:
         model="results/{experiment}/export/frozen_inference_graph.pb",
+        images="results/inventory/detect.csv",
     output:
         table="results/{experiment}/detections/detections.csv",
+        unreadable="results/{experiment}/detections/unreadable.csv",
         images=report(
             directory("results/{experiment}/detections/images"),
             patterns=["{name}.jpg"],
@@ -26,7 +29,7 @@ rule detect:
         mem_mb=3000,
         runtime=240,
     params:
-        settings=config["detect"],
+        settings={"score_threshold": config["detect"]["score_threshold"]},
         code=code_digest("inference"),
     script:
         "../scripts/detect.py"

@@ -13,7 +13,12 @@ rule evaluate:
         records=shards_of("results/records/{shard}.tfrecord", "test"),
         label_map="results/dataset/label_map.pbtxt",
     output:
-        metrics="results/{experiment}/evaluation/metrics.json",
+        metrics=report(
+            "results/{experiment}/evaluation/metrics.json",
+            category="Evaluation",
+            caption="../report/metrics.rst",
+            labels={"experiment": "{experiment}", "what": "AP on the test images"},
+        ),
         per_class=report(
             "results/{experiment}/evaluation/per_class.csv",
             category="Evaluation",

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from job import logged
-from odtl.inference import detect_folder
+from odtl.inference import detect_files
+from odtl.listing import read_listing
 
 with logged(snakemake.log[0]):
-    settings = snakemake.params.settings
-    detect_folder(
+    detect_files(
         snakemake.input.model,
-        settings["images"],
+        read_listing(snakemake.input.images),
         Path(snakemake.output.table).parent,
-        settings["score_threshold"],
-        settings["max_images"],
+        snakemake.params.settings["score_threshold"],
     )

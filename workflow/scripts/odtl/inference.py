@@ -19,6 +19,7 @@ from odtl.drawing import Mark, draw_marks
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_folder
 from odtl.label_map import read_label_map
+from odtl.listing import image_files, spread
 from odtl.serving import INPUT, OUTPUTS
 
 LABEL_MAP = "label_map.pbtxt"
@@ -103,22 +104,32 @@ def detect_folder(
     Raises InputError where the folder or the model is missing or damaged. A single bad image is no error.
     """
     inputs, output = Path(inputs), Path(output)
-    if not inputs.is_dir():
-        cure = "Name a folder of images (`detect.images` in the configuration)."
-        raise InputError(Problem(str(inputs), "images", "no such folder", cure))
     if output.resolve() == inputs.resolve() or output.resolve() in inputs.resolve().parents:
         cure = "It is replaced as a whole, and would take the images with it: name another folder."
         raise InputError(Problem(str(output), "output folder", f"a folder that holds the images, {inputs}", cure))
-    files = _spread(list(_image_files(inputs, output)), max_images)
+    files = spread(list(image_files(inputs, output)), max_images)
+    return detect_files(model, {file: inputs / file for file in files}, output, score_threshold)
+
+
+def detect_files(
+    model: str | os.PathLike,
+    files: Mapping[str, str | os.PathLike],
+    output: str | os.PathLike,
+    score_threshold: float,
+) -> FolderSummary:
+    """Detect objects in images and write what was found, as `detect_folder` does.
+
+    files: name in the results (with `/` for sub-folders) -> path.
+    """
     detector = Detector.load(model)
     unreadable: list[tuple[str, str]] = []
     rows: list[dict] = []
     with atomic_folder(output) as folder:
-        names = output_names(files)
-        for number, file in enumerate(files, start=1):
+        names = output_names(list(files))
+        for number, (file, path) in enumerate(files.items(), start=1):
             _progress(number, len(files))
             try:
-                image = read_upright(inputs / file)
+                image = read_upright(path)
             # A damaged file can make a decoder raise nearly anything, and one file must not cost all others.
             except Exception as error:
                 unreadable.append((file, f"{type(error).__name__}: {error}".replace("\n", " ")))
@@ -135,7 +146,7 @@ def detect_folder(
             [dict(zip(UNREADABLE_COLUMNS, entry, strict=True)) for entry in unreadable],
         )
     summary = FolderSummary(len(files) - len(unreadable), len(rows), tuple(unreadable))
-    _report(summary, inputs, score_threshold)
+    _report(summary, score_threshold)
     return summary
 
 
@@ -263,34 +274,6 @@ def _check_names(path: Path, present: Mapping[str, bool]) -> None:
         raise InputError(Problem(str(path), "tensors", f"no {', '.join(missing)}", cure))
 
 
-def _image_files(folder: Path, excluded: Path) -> Iterator[str]:
-    """Yield the relative paths, with `/`, sorted, of what may be an image: by its name, or else by its first bytes."""
-    Image.init()
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    excluded = excluded.resolve()
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or not path.is_file() or excluded in path.resolve().parents:
-            continue
-        if path.suffix.lower() in suffixes or _opens(path):
-            yield path.relative_to(folder).as_posix()
-
-
-def _opens(path: Path) -> bool:
-    try:
-        with Image.open(path):
-            return True
-    except Exception:
-        return False
-
-
-def _spread(files: Sequence[str], limit: int | None) -> list[str]:
-    """Return at most `limit` of the files, evenly spread: the first ones alone are often all of one kind."""
-    if limit is None or len(files) <= limit:
-        return list(files)
-    return [files[index * len(files) // limit] for index in range(limit)]
-
-
 def _rows(file: str, size: tuple[int, int], found: Detections, names: Mapping[int, str]) -> Iterator[dict]:
     for box, score, class_id in zip(found.boxes, found.scores, found.classes, strict=True):
         name = names.get(int(class_id), f"class {class_id}")
@@ -318,10 +301,9 @@ def _progress(number: int, total: int) -> None:
         print(f"Detecting: image {number} of {total}", file=sys.stderr)
 
 
-def _report(summary: FolderSummary, inputs: Path, score_threshold: float) -> None:
+def _report(summary: FolderSummary, score_threshold: float) -> None:
     print(
-        f"{summary.detections} detection(s) with a score of at least {score_threshold:g} in {summary.images} image(s) "
-        f"of {inputs}.",
+        f"{summary.detections} detection(s) with a score of at least {score_threshold:g} in {summary.images} image(s).",
         file=sys.stderr,
     )
     for file, reason in summary.unreadable:

@@ -1,0 +1,88 @@
+"""Which images a stage looks at: a small CSV, so that a changed, added or removed image makes the stage run again."""
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from odtl.errors import InputError, Problem
+from odtl.files import sha256_of, write_text_if_changed
+from odtl.manifest import iterate_manifest
+
+COLUMNS = ("name", "path", "sha256")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One image: what it is called in results, where it is, and the SHA-256 (hex) of its bytes."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+def list_folder(folder: str | os.PathLike, limit: int | None = None) -> list[Listed]:
+    """List the images of a folder, sub-folders included; at most `limit`, evenly spread. InputError: no such folder."""
+    folder = Path(folder)
+    files = spread(list(image_files(folder)), limit)
+    return [Listed(file, (folder / file).as_posix(), sha256_of(folder / file)) for file in files]
+
+
+def list_manifests(manifests: Sequence[str | os.PathLike], limit: int | None = None) -> list[Listed]:
+    """List the images of an inventory's manifests, by id; at most `limit`, evenly spread."""
+    lines = [line for path in manifests for line in iterate_manifest(path) if line.image and line.sha256]
+    listed = [Listed(line.id, line.image, line.sha256) for line in lines]
+    return spread(sorted(listed, key=lambda entry: entry.name), limit)
+
+
+def write_listing(entries: Sequence[Listed], path: str | os.PathLike) -> None:
+    """Write a listing; a file that holds just that already is left alone."""
+    rows = [COLUMNS, *map(astuple, entries)]
+    text = "".join(",".join('"' + cell.replace('"', '""') + '"' for cell in row) + "\n" for row in rows)
+    write_text_if_changed(path, text)
+
+
+def read_listing(path: str | os.PathLike) -> dict[str, str]:
+    """Return name -> path of a listing, in its order."""
+    with open(path, encoding="utf-8", newline="") as stream:
+        return {row["name"]: row["path"] for row in csv.DictReader(stream)}
+
+
+def image_files(folder: Path, excluded: Path | None = None) -> Iterator[str]:
+    """Yield the relative paths, with `/`, sorted, of what may be an image: by its name, or else by its first bytes.
+
+    Hidden files and folders, and all below `excluded`, are left out. InputError: no such folder.
+    """
+    if not folder.is_dir():
+        cure = "Name a folder of images (`detect.images` in the configuration)."
+        raise InputError(Problem(str(folder), "images", "no such folder", cure))
+    Image.init()
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    excluded = excluded and excluded.resolve()
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file() or (excluded and excluded in path.resolve().parents):
+            continue
+        if path.suffix.lower() in suffixes or _opens(path):
+            yield path.relative_to(folder).as_posix()
+
+
+def spread(entries: Sequence[T], limit: int | None) -> list[T]:
+    """Return at most `limit` of the entries, evenly spread: the first ones alone are often all of one kind."""
+    if limit is None or len(entries) <= limit:
+        return list(entries)
+    return [entries[index * len(entries) // limit] for index in range(limit)]
+
+
+def _opens(path: Path) -> bool:
+    try:
+        with Image.open(path):
+            return True
+    # A damaged file can make a decoder raise nearly anything.
+    except Exception:
+        return False
