@@ -40,6 +40,7 @@ def load_inputs():
             ".snakemake/odtl/inventory",
             "results/inventory",
         )
+        listing.write_listing(images_to_detect(), "results/inventory/detect.csv")
     return models
 
 
