@@ -225,6 +225,8 @@ def fold_normalisation(backbone, mean: Sequence[float], stddev: Sequence[float])
         for layer in backbone.submodules
         if isinstance(layer, tf_keras.layers.Conv2D)
         and not isinstance(layer, tf_keras.layers.DepthwiseConv2D)
+        # Blocks hold layers that they never use, and so never build.
+        and layer.built
         and layer.kernel.shape[2] == len(mean)
     ]
     if len(first) != 1 or first[0].use_bias:

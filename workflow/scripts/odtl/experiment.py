@@ -57,7 +57,7 @@ def build_experiment(
     train_summary, val_summary: of each split, as {split}.json has them: `images`, `max_boxes` of any one image,
                      `image_bytes` of all images. Without validation images, nothing is evaluated during training.
     init_checkpoint: prefix of the checkpoint to start from, or None.
-    restore:         the parts of it to take: "backbone", "decoder", "head", "classes" (see `training.restore`).
+    restore:         the parts of it to take, as `checkpoints.restore_parts` names them.
     overrides:       the user's last word, nested like `settings`.
 
     Precedence: factory < RECIPE < settings < schedule and data < overrides.
@@ -241,13 +241,15 @@ def _misfits(config, override: Mapping[str, Any], source: str, path: tuple = ())
         if isinstance(value, Mapping) and nested is not None:
             yield from _misfits(nested, value, source, (*path, str(key)))
         elif expected := _expected_type(present, value):
-            yield Problem(source, where, repr(value), f"{expected} is expected here, as in {present!r}.")
+            yield Problem(source, where, repr(value), f"{expected} is expected here.")
 
 
 def _expected_type(present: Any, value: Any) -> str:
-    """Say what kind of value belongs where `present` stands, or "" where `value` may be of that kind."""
+    """Say what kind of value belongs where `present` stands, or "" where `value` is of that kind or may be."""
+    if hasattr(present, "as_dict"):
+        return "" if isinstance(value, Mapping) else "A mapping"
     if isinstance(present, bool):
-        return "" if isinstance(value, bool) else "true or false"
+        return "" if isinstance(value, bool) else "True or false"
     if isinstance(present, int | float):
         return "" if isinstance(value, int | float | None) and not isinstance(value, bool) else "A number"
     return ""
