@@ -1,19 +1,24 @@
-# make run: the workflow on the embedded demo, or with CONFIG=my.yaml on your own data.
+# make run: the workflow on the embedded demo; CONFIG=my.yaml adds your own settings to any of these.
 # make help: all there is.
 
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?=
-SNAKEMAKE = $(BIN)/snakemake --cores all --resources gpu=1 $(if $(CONFIG),--configfile $(CONFIG))
+# --resources and --configfile take every word that follows: a target goes before them.
+SNAKEMAKE = $(BIN)/snakemake $(TARGET) --cores all --resources gpu=1 $(if $(CONFIG),--configfile $(CONFIG))
 # The first one that is a 3.11 or 3.12 and can make virtual environments (Debian keeps that in python3-venv).
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: run dry-run report test lint lock gpu clean-results help
+.PHONY: run check dry-run report test lint lock gpu clean-results help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/run.stamp ## train, evaluate, export and try a detector
+	$(SNAKEMAKE)
+
+check: TARGET = results/dataset/card.txt
+check: $(VENV)/run.stamp ## check and count the data, and stop there
 	$(SNAKEMAKE)
 
 dry-run: $(VENV)/run.stamp ## say what `make run` would do
