@@ -5,6 +5,7 @@ The layout is `tf.train.Checkpoint(model=model, **model.checkpoint_items)`: `{pr
 """
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -121,7 +122,13 @@ def build_model(config):
     """Return the Keras model of an ExperimentConfig, with fresh weights."""
     from official.core import task_factory
 
+    ignore_unused_levels()
     return task_factory.get_task(config.task).build_model()
+
+
+def ignore_unused_levels() -> None:
+    """Silence Keras where a backbone offers more levels than the decoder asks for, which is as it should be."""
+    warnings.filterwarnings("ignore", message="Input dict contained keys")
 
 
 def weights_of(model):

@@ -18,7 +18,6 @@ import os
 import re
 import shutil
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,7 +26,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from odtl.checkpoints import fold_normalisation, is_whole, restore_parts, weights_of
+from odtl.checkpoints import fold_normalisation, ignore_unused_levels, is_whole, restore_parts, weights_of
 from odtl.errors import InputError, Problem
 from odtl.experiment import read_experiment
 from odtl.files import atomic_folder, atomic_open
@@ -517,5 +516,4 @@ def _quiet() -> None:
 
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # Backbones offer more levels than a decoder asks for.
-    warnings.filterwarnings("ignore", message="Input dict contained keys")
+    ignore_unused_levels()
