@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parent
 def code_digest(*modules: str) -> str:
     """Return a hex digest of the named modules of this package and of all modules of it that they import.
 
-    modules: dotted names without the package, for example "annotations.voc".
+    modules: dotted names without the package, for example "annotations.voc". One inside a package of ours counts
+             with that package's __init__; the name of a package stands for its __init__ and all that this imports.
 
     White space, comments and docstrings do not count: a reworded comment must not train a model again.
     """
@@ -28,8 +29,14 @@ def _closure(modules: tuple[str, ...]) -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += _imports(name)
+            waiting += [*_imports(name), *_packages(name)]
     return found
+
+
+def _packages(name: str) -> list[str]:
+    """Return the packages that a module lies in: importing it runs the code of each one's __init__."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
 @functools.cache
