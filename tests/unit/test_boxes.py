@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from odtl import boxes, inventory, repairs
+from odtl import boxes, repairs
 from odtl.boxes import BoxRow, Counts, clean, make_boxes, read_boxes, turn_upright
 from odtl.errors import InputError
 from odtl.images import ImageInfo
@@ -377,7 +377,3 @@ def test_numbers_are_written_short_and_whole():
         *("1", "0.1", "0.3333333333333333", "0", "1e+300"),
     ]
     assert all(float(boxes._number(value)) == value for value in (1e15, 123456789.125, 5e-324))
-
-
-def test_manifest_type_is_what_the_inventory_writes():
-    assert inventory.manifest_path("d", SHARD).name == f"{SHARD}.jsonl"

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers import voc_xml
-from odtl import inventory
+from odtl import file_cache, inventory
 from odtl.errors import InputError
+from odtl.inventory import reading
 from odtl.manifest import digest, read_manifest
 from odtl.split import assign, shard_names, shard_of
 
@@ -535,12 +536,12 @@ def test_manifests_of_shards_that_are_gone_are_removed_and_other_files_stay():
 def age(folder: str = "d") -> None:
     """Wait until the files are older than the time stamps' resolution is trusted for."""
     newest = max(entry.stat().st_ctime_ns for entry in os.scandir(folder))
-    time.sleep(max(0, (newest + inventory._YOUNG_NS + 50_000_000 - time.time_ns()) / 1e9))
+    time.sleep(max(0, (newest + file_cache.YOUNG_NS + 50_000_000 - time.time_ns()) / 1e9))
 
 
 @pytest.fixture
 def young(monkeypatch):
-    monkeypatch.setattr(inventory, "_YOUNG_NS", 0)
+    monkeypatch.setattr(file_cache, "YOUNG_NS", 0)
 
 
 @pytest.fixture
@@ -555,8 +556,8 @@ def reads(monkeypatch):
 
         return record
 
-    readers = {kind: recorder(reader) for kind, reader in inventory._READERS.items()}
-    monkeypatch.setattr(inventory, "_READERS", readers)
+    readers = {kind: recorder(reader) for kind, reader in reading.READERS.items()}
+    monkeypatch.setattr(reading, "READERS", readers)
     return seen
 
 
@@ -609,8 +610,8 @@ def test_damaged_cache_is_ignored(content):
 
 def test_progress_is_told(monkeypatch):
     some_pairs(4)
-    monkeypatch.setattr(inventory, "_PROGRESS_SECONDS", -1.0)
-    monkeypatch.setattr(inventory, "_CHUNK", 4)
+    monkeypatch.setattr(file_cache, "PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr(file_cache, "CHUNK", 4)
     told = []
     inventory.scan(config(), LABELS, "cache.json", told.append)
     assert [text.split(" new")[0] for text in told] == ["inventory: 4 of 8", "inventory: 8 of 8"]
@@ -647,7 +648,7 @@ def test_short_cut_does_not_look_into_files(young, monkeypatch):
     some_pairs(2)
     time.sleep(0.02)
     digests = inventory.refresh(config(), LABELS, "cache.json", "out")
-    monkeypatch.setattr(inventory, "_load_cache", lambda path: pytest.fail("the cache was parsed"))
+    monkeypatch.setattr(file_cache, "_load", lambda cache: pytest.fail("the cache was parsed"))
     assert inventory.refresh(config(), LABELS, "cache.json", "out") == digests
 
 

@@ -55,5 +55,20 @@ def test_comments_docstrings_and_layout_do_not_count(package):
     assert digest("a") == before
 
 
+def test_init_of_a_package_counts_for_its_modules_and_its_imports_count_too(package):
+    root, digest = package
+    before = {name: digest(name) for name in ("a", "c", "c.d", "e")}
+    (root / "c/__init__.py").write_text("from odtl.e import z\n", encoding="utf-8")
+    assert {name for name, old in before.items() if digest(name) != old} == {"a", "c", "c.d"}
+    before = {name: digest(name) for name in ("a", "c", "c.d")}
+    (root / "e.py").write_text("z = 2\n", encoding="utf-8")
+    assert all(digest(name) != old for name, old in before.items())
+
+
+def test_all_modules_of_the_inventory_count_for_it():
+    modules = {f"inventory.{path.stem}" for path in (sources.PACKAGE / "inventory").glob("[!_]*.py")}
+    assert sources._closure(("inventory",)) > modules | {"annotations.voc", "annotations.csv_table", "file_cache"}
+
+
 def test_modules_of_this_package_are_found():
     assert "errors" in sources._closure(("config",))

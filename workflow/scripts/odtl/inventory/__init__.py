@@ -1,0 +1,16 @@
+"""What there is: every image and annotation of the sources, by meaning, as one small manifest per shard.
+
+The main process scans the sources before the DAG is built. A manifest is written only when its content has changed, so
+a touched file, a re-saved annotation with the same meaning or a copy of the whole project makes nothing stale.
+Nothing is judged here but what concerns the match of images and annotations; the boxes stage does the rest.
+
+From the first room to the last: `folders` and `listing` (which files each source has), `reading` (what they hold),
+`claims` and `matching` (which annotation is of which image), `classes`, `entries` and `placing` (the lines, their ids
+and shards), `scanning` (all of it), `manifests` and `refreshing` (what is written).
+"""
+
+from odtl.inventory.manifests import read_classes, write
+from odtl.inventory.refreshing import refresh
+from odtl.inventory.scanning import Inventory, scan
+
+__all__ = ["Inventory", "read_classes", "refresh", "scan", "write"]

@@ -1,0 +1,35 @@
+"""The manifests and the classes as files."""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from odtl.files import write_text_if_changed
+from odtl.inventory.scanning import Inventory
+from odtl.manifest import manifest_path
+from odtl.split import parse_shard_name
+
+CLASSES_FILE = "classes.txt"
+
+
+def write(inventory: Inventory, folder: str | os.PathLike) -> dict[str, str]:
+    """Write the manifests and classes.txt into `folder`, each only when its content has changed.
+
+    Manifests of shards that are no more are removed. Returns the SHA-256 (hex) of each shard's text.
+    """
+    folder = Path(folder)
+    for name, text in inventory.manifests.items():
+        write_text_if_changed(manifest_path(folder, name), text)
+    write_text_if_changed(folder / CLASSES_FILE, "".join(f"{name}\n" for name in inventory.classes))
+    for path in folder.glob("*.jsonl"):
+        with contextlib.suppress(ValueError):
+            parse_shard_name(path.stem)
+            if path.stem not in inventory.manifests:
+                path.unlink()
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in inventory.manifests.items()}
+
+
+def read_classes(folder: str | os.PathLike) -> list[str]:
+    """Return the classes in use, sorted, as `write` left them in `folder`."""
+    return (Path(folder) / CLASSES_FILE).read_text(encoding="utf-8").splitlines()
