@@ -78,14 +78,21 @@ def test_schedule_becomes_a_cosine_with_warm_up():
     assert optimizer["warmup"]["linear"]["warmup_steps"] == 50
 
 
+@pytest.mark.parametrize(("steps", "momentum"), [(60, 0.9), (300, 0.95), (600, 0.975), (1500, 0.99), (90_000, 0.99)])
+def test_batch_normalisation_forgets_its_start_well_before_the_end(steps, momentum):
+    model = build(schedule={**SCHEDULE, "train_steps": steps})["task"]["model"]
+    assert model["norm_activation"]["norm_momentum"] == pytest.approx(momentum)
+
+
 def test_zoo_goes_over_the_recipe_and_the_user_over_both():
     assert build()["task"]["losses"]["l2_weight_decay"] == 4e-5
     overrides = {
-        "task": {"losses": {"l2_weight_decay": 0.0}},
+        "task": {"losses": {"l2_weight_decay": 0.0}, "model": {"norm_activation": {"norm_momentum": 0.8}}},
         "trainer": {"optimizer_config": {"optimizer": {"type": "adam", "adam": {"beta_1": 0.8}}}},
     }
     experiment = build(overrides=overrides)
     assert experiment["task"]["losses"]["l2_weight_decay"] == 0.0
+    assert experiment["task"]["model"]["norm_activation"]["norm_momentum"] == 0.8
     assert experiment["trainer"]["optimizer_config"]["optimizer"]["adam"]["beta_1"] == 0.8
 
 

@@ -23,6 +23,11 @@ MIN_INSTANCES = 100
 # Steps between two looks at the loss, for official.vision's own train.py.
 STEPS_PER_LOOP = 10
 
+# The moving means and variances that evaluation uses must have forgotten their start long before the end; yet over
+# fewer steps than MIN_NORM_MOMENTUM spans they are noise.
+NORM_WINDOWS_PER_TRAINING = 15
+MIN_NORM_MOMENTUM = 0.9
+
 # What proved good for fine-tuning detectors on small data sets; the zoo's settings go over these.
 RECIPE = {
     # Statistics over several devices cost time and mean nothing on one.
@@ -80,6 +85,7 @@ def build_experiment(
     _override(config, _model_part(num_classes, image_size, schedule, init_checkpoint, restore), "schedule")
     _override(config, _data_part(schedule, train_records, val_records, train_summary, val_summary), "data")
     _override(config, _trainer_part(schedule, val_summary), "schedule")
+    _override(config, _norm_part(config, schedule["train_steps"]), "schedule")
     _override(config, overrides, "overrides")
     if config.task.model.num_classes != num_classes + 1:
         found = str(config.task.model.num_classes)
@@ -103,6 +109,18 @@ def _model_part(num_classes, image_size, schedule, init_checkpoint, restore) -> 
             "distribution_strategy": "one_device",
             "mixed_precision_dtype": schedule.get("mixed_precision") or "float32",
         },
+    }
+
+
+def _norm_part(config, train_steps: int) -> dict:
+    """Return the momentum of batch normalisation, lowered where the training is short for it."""
+    momentum = max(MIN_NORM_MOMENTUM, 1 - NORM_WINDOWS_PER_TRAINING / train_steps)
+    return {
+        "task": {
+            "model": {
+                "norm_activation": {"norm_momentum": min(config.task.model.norm_activation.norm_momentum, momentum)}
+            }
+        }
     }
 
 
