@@ -3,10 +3,12 @@
 import hashlib
 import json
 import os
+import time
 
 import pytest
 from PIL import Image
 
+from odtl import file_cache, listing
 from odtl.errors import InputError
 from odtl.listing import Listed, list_folder, list_manifests, read_listing, spread, write_listing
 
@@ -27,6 +29,68 @@ def test_folder_lists_images_with_their_content(tmp_path):
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         list_folder(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Record which files are read, be it for their digest or for whether they are images."""
+    seen = []
+
+    def recorder(read):
+        def record(path, *args):
+            seen.append(os.path.basename(path))
+            return read(path, *args)
+
+        return record
+
+    monkeypatch.setattr(listing, "sha256_of", recorder(listing.sha256_of))
+    monkeypatch.setattr(listing.Image, "open", recorder(Image.open))
+    return seen
+
+
+def test_only_new_and_changed_files_are_read_again(tmp_path, reads, monkeypatch):
+    monkeypatch.setattr(file_cache, "YOUNG_NS", 0)
+    folder, cache = tmp_path / "in", tmp_path / "cache/detect"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg", "no_extension"):
+        Image.new("RGB", (4, 4)).save(folder / name, format="PNG")
+    (folder / "notes.txt").write_text("x", encoding="utf-8")
+
+    def listed():
+        reads.clear()
+        # The clock of files is coarser than ours.
+        time.sleep(0.02)
+        return list_folder(folder, None, cache)
+
+    first = listed()
+    assert first == list_folder(folder)
+    assert listed() == first and reads == []
+    Image.new("RGB", (5, 4)).save(folder / "b.jpg", format="PNG")
+    (folder / "notes.txt").write_text("y", encoding="utf-8")
+    second = listed()
+    assert sorted(reads) == ["b.jpg", "notes.txt"]
+    assert {entry.name for entry in set(second) - set(first)} == {"b.jpg"}
+    assert second[1].sha256 == hashlib.sha256((folder / "b.jpg").read_bytes()).hexdigest()
+    Image.new("RGB", (4, 4)).save(folder / "notes.txt", format="PNG")
+    assert [entry.name for entry in listed()] == ["a.jpg", "b.jpg", "no_extension", "notes.txt"]
+    assert reads.count("notes.txt") == 2 and "a.jpg" not in reads
+
+
+def test_young_files_are_not_trusted(tmp_path, reads):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
+    first = list_folder(tmp_path, None, tmp_path / ".cache")
+    reads.clear()
+    assert list_folder(tmp_path, None, tmp_path / ".cache") == first and reads == ["a.jpg"]
+
+
+def test_unreadable_image_is_listed_without_digest(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(b"x")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(listing, "sha256_of", refuse)
+    assert list_folder(tmp_path) == [Listed("a.jpg", (tmp_path / "a.jpg").as_posix(), "")]
 
 
 def test_manifests_list_what_has_an_image_in_order_of_id(tmp_path):

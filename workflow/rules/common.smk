@@ -48,7 +48,7 @@ def images_to_detect():
     """Return the images that the detector is tried on."""
     folder, limit = config["detect"]["images"], config["detect"]["max_images"]
     if folder:
-        return listing.list_folder(folder, limit)
+        return listing.list_folder(folder, limit, ".snakemake/odtl/detect")
     shards = [shard_name("test", i, config["data"]["shards"]) for i in range(config["data"]["shards"])]
     return listing.list_manifests([manifest.manifest_path("results/inventory", shard) for shard in shards], limit)
 

@@ -51,6 +51,14 @@ def stat_key(status: os.stat_result) -> Key:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
+def key_of(path: str | os.PathLike) -> Key:
+    """Return the key of a file as it is now; None if it is no regular file or cannot be looked at."""
+    try:
+        return stat_key(os.stat(path))
+    except OSError:
+        return None
+
+
 def is_settled(key: Key, at: int) -> bool:
     """Say whether a file with this key was no longer young at a time (ns since the epoch)."""
     return key is not None and key[2] < at - YOUNG_NS
