@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from odtl.boxes import COLUMNS as BOX_COLUMNS
 from odtl.errors import InputError, Problem
-from odtl.files import atomic_open
+from odtl.files import atomic_open, dump_json, write_csv
 from odtl.label_map import read_label_map
 from odtl.repairs import COLUMNS as LEDGER_COLUMNS
 from odtl.repairs import REJECTED, REPAIRED
@@ -84,7 +84,7 @@ def write_split_tables(
             "image_bytes": size,
             "digest": digest.hexdigest(),
         }
-        _dump(summary, summary_stream)
+        dump_json(summary, summary_stream)
     return summary
 
 
@@ -138,7 +138,7 @@ def write_card(
             "classes": classes,
             "warnings": _warnings(splits, classes),
         }
-        _dump(card, card_stream)
+        dump_json(card, card_stream)
     return describe(card)
 
 
@@ -174,10 +174,7 @@ def _merged(paths: Sequence[str | os.PathLike], columns: Sequence[str]) -> Itera
             parts = []
             for start in range(0, len(paths), _MAX_OPEN_FILES):
                 parts.append(Path(scratch) / f"{start}.csv")
-                with open(parts[-1], "w", encoding="utf-8", newline="") as stream:
-                    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-                    writer.writeheader()
-                    writer.writerows(_merged(paths[start : start + _MAX_OPEN_FILES], columns))
+                write_csv(parts[-1], columns, _merged(paths[start : start + _MAX_OPEN_FILES], columns))
             yield from _merged(parts, columns)
         return
     with ExitStack() as stack:
@@ -256,8 +253,3 @@ def _count_lines(path: str | os.PathLike) -> int:
 
 def _order(split: str) -> tuple[int, str]:
     return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
-
-
-def _dump(content: Mapping[str, Any], stream: Any) -> None:
-    json.dump(content, stream, indent=2, ensure_ascii=False)
-    stream.write("\n")

@@ -11,9 +11,7 @@ image are ground truth, while official.vision reads no more than `max_num_instan
 """
 
 import contextlib
-import csv
 import io
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from odtl import checkpoints, plots
 from odtl import label_map as label_maps
 from odtl.detections import Detections
 from odtl.errors import InputError, Problem
-from odtl.files import atomic_open
+from odtl.files import write_csv, write_json
 from odtl.records import read_records
 from odtl.serving import check_class_count, checkpoint_digest, detect_encoded
 
@@ -129,14 +127,14 @@ def evaluate(
         "detections": len(results),
         "checkpoint_sha256": checkpoint_digest(checkpoint_prefix),
     }
-    _write_json(detections_json, results)
-    _write_csv(per_class_csv, PER_CLASS_COLUMNS, scores.per_class)
-    _write_csv(pr_curve_csv, PR_CURVE_COLUMNS, _curve_rows(scores.curves))
+    write_json(detections_json, results)
+    write_csv(per_class_csv, PER_CLASS_COLUMNS, scores.per_class)
+    write_csv(pr_curve_csv, PR_CURVE_COLUMNS, _curve_rows(scores.curves))
     ap50 = {row["class"]: row["AP50"] for row in scores.per_class}
     plots.write_pr_curves(
         {name: (recall, precision, ap50[name]) for name, (recall, precision, _) in scores.curves.items()}, pr_curve_svg
     )
-    _write_json(metrics_json, metrics)
+    write_json(metrics_json, metrics)
     return metrics
 
 
@@ -329,16 +327,3 @@ def _curve_rows(curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]])
         for r, p, s in zip(recall, precision, scores, strict=True):
             # Beyond the highest recall that was reached there is no detection, hence no score.
             yield {"class": name, "recall": round(float(r), 2), "precision": float(p), "score": float(s) if p else None}
-
-
-def _write_json(path: str | os.PathLike, content: object) -> None:
-    with atomic_open(path) as stream:
-        json.dump(content, stream, indent=1, allow_nan=False, ensure_ascii=False)
-        stream.write("\n")
-
-
-def _write_csv(path: str | os.PathLike, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    with atomic_open(path) as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

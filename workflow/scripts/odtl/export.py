@@ -16,7 +16,6 @@ objects along, which takes longer than all the rest. The model and each step of 
 
 import importlib.metadata
 import itertools
-import json
 import os
 import platform
 import shutil
@@ -25,7 +24,7 @@ from pathlib import Path
 
 from odtl import checkpoints
 from odtl.compare import Tolerances, check_parity
-from odtl.files import atomic_folder, sha256_of
+from odtl.files import atomic_folder, sha256_of, write_json
 from odtl.inference import FROZEN_GRAPH, LABEL_MAP, METADATA, SAVED_MODEL, Detector
 from odtl.label_map import read_label_map
 from odtl.records import read_records
@@ -71,9 +70,9 @@ def export(
             place.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(label_map_path, place / LABEL_MAP)
         metadata = _metadata(config, factory, classes, checkpoint_digest(checkpoint_prefix), folder)
-        _write_json(folder / METADATA, metadata)
+        write_json(folder / METADATA, metadata)
         parity = prove_parity(model, config, test_records, images, folder, tolerances)
-        _write_json(folder / PARITY, {"checkpoint_sha256": metadata["checkpoint_sha256"], **parity})
+        write_json(folder / PARITY, {"checkpoint_sha256": metadata["checkpoint_sha256"], **parity})
     return parity
 
 
@@ -184,8 +183,3 @@ def _metadata(config, factory: str, classes: dict[str, int], digest: str, folder
 def _name(record: Mapping, index: int) -> str:
     names = record.get("image/filename")
     return names[0].decode("utf-8") if names else f"record {index}"
-
-
-def _write_json(path: Path, content: object) -> None:
-    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")

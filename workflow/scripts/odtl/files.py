@@ -1,11 +1,13 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import csv
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -59,6 +61,34 @@ def write_text_if_changed(path: str | os.PathLike, text: str) -> bool:
     with atomic_open(path) as stream:
         stream.write(text)
     return True
+
+
+def dump_json(content: object, stream: IO[str]) -> None:
+    """Write `content` as JSON that a person can read, keys in their order. ValueError for NaN, which JSON has not."""
+    json.dump(content, stream, indent=1, allow_nan=False, ensure_ascii=False)
+    stream.write("\n")
+
+
+def write_json(path: str | os.PathLike, content: object) -> None:
+    """Write `content` to `path` as `dump_json` does."""
+    with atomic_open(path) as stream:
+        dump_json(content, stream)
+
+
+def write_csv(path: str | os.PathLike, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows (column -> value, None for an empty cell) under a header of `columns`."""
+    with atomic_open(path) as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def open_regular(path: str | os.PathLike, mode: str = "r", **options) -> IO:
+    """Open a file as `open` does; FileNotFoundError for a pipe, a device or a folder, whatever its name says."""
+    # Opening a pipe or a device would wait for ever.
+    if not os.path.isfile(path):
+        raise FileNotFoundError("no such file, or not a regular file")
+    return open(path, mode, **options)
 
 
 def sha256_of(path: str | os.PathLike) -> str:

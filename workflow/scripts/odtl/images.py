@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops
 
+from odtl.files import open_regular
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 EXTENSIONS = {
     ".jpg": "JPEG",
@@ -92,10 +94,7 @@ class ImageInfo:
 def read_bytes(path: str | os.PathLike) -> bytes:
     """Return a regular file's bytes; ImageError (image_unreadable) if that is not possible."""
     try:
-        # Opening a pipe or a device that has been named .jpg would wait for ever.
-        if not os.path.isfile(path):
-            raise FileNotFoundError("no such file, or not a regular file")
-        with open(path, "rb") as stream:
+        with open_regular(path, "rb") as stream:
             return stream.read()
     except (OSError, ValueError) as error:
         raise ImageError("image_unreadable", str(error)) from error
@@ -297,7 +296,7 @@ def _check_whole(image: Image.Image, data: bytes, info: ImageInfo) -> None:
     except ImageError:
         raise
     except Exception as error:
-        raise ImageError("image_damaged", f"{info.format} that is cut off or damaged ({error})"[:200]) from error
+        raise _damaged(info, error) from error
 
 
 def _upright_rgb(data: bytes, info: ImageInfo) -> Image.Image:
@@ -317,7 +316,11 @@ def _upright_rgb(data: bytes, info: ImageInfo) -> Image.Image:
     except ImageError:
         raise
     except Exception as error:
-        raise ImageError("image_damaged", f"{info.format} that is cut off or damaged ({error})"[:200]) from error
+        raise _damaged(info, error) from error
+
+
+def _damaged(info: ImageInfo, error: Exception) -> ImageError:
+    return ImageError("image_damaged", f"{info.format} that is cut off or damaged ({error})"[:200])
 
 
 def _to_rgb(image: Image.Image, info: ImageInfo, adobe: bool) -> Image.Image:

@@ -1,6 +1,5 @@
 """An exported detector at work: on arrays of pixels, and on a folder of images."""
 
-import csv
 import io
 import json
 import os
@@ -17,7 +16,7 @@ from odtl import images
 from odtl.detections import Detections, from_outputs
 from odtl.drawing import Mark, draw_marks
 from odtl.errors import InputError, Problem
-from odtl.files import atomic_folder
+from odtl.files import atomic_folder, write_csv
 from odtl.label_map import read_label_map
 from odtl.listing import image_files, spread
 from odtl.serving import INPUT, OUTPUTS
@@ -139,8 +138,8 @@ def detect_files(
             rows.extend(_rows(file, image.size, found, detector.names))
             _save(draw_marks(image, marks(found, detector.names)), folder / "images" / names[file])
         (folder / "images").mkdir(exist_ok=True)
-        _write_csv(folder / "detections.csv", CSV_COLUMNS, rows)
-        _write_csv(
+        write_csv(folder / "detections.csv", CSV_COLUMNS, rows)
+        write_csv(
             folder / "unreadable.csv",
             UNREADABLE_COLUMNS,
             [dict(zip(UNREADABLE_COLUMNS, entry, strict=True)) for entry in unreadable],
@@ -285,13 +284,6 @@ def _save(image: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without chroma subsampling, or the letters' colours run.
     image.save(path, "JPEG", quality=90, subsampling=0)
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _progress(number: int, total: int) -> None:

@@ -28,7 +28,7 @@ from odtl.bundle import check_checkpoint
 from odtl.config import nearest
 from odtl.download import NotFoundError, Policy, download, without_password
 from odtl.errors import InputError, Problem
-from odtl.files import atomic_folder, atomic_open, sha256_of
+from odtl.files import atomic_folder, sha256_of, write_json
 
 _MAX_MEMBERS = 10_000
 _MAX_UNPACKED_BYTES = 8 << 30
@@ -200,9 +200,7 @@ def fetch(
             "url": found.url,
             "licence": dict(model.licence),
         }
-        with atomic_open(folder / "source.json") as stream:
-            json.dump(source, stream, indent=2, sort_keys=True)
-            stream.write("\n")
+        write_json(folder / "source.json", source)
         # What the repository itself holds is under its version control.
         if not expected and not model.path and checksums_path:
             _record_checksum(checksums_path, key, digest, found.url)
@@ -486,8 +484,6 @@ def _record_checksum(path: str | os.PathLike, key: str, digest: str, url: str) -
         if known.get(key, digest) != digest:
             cure = "Two runs fetched different bytes at once: run again."
             raise InputError(Problem(url, key, f"sha256 {digest}, and {known[key]} a moment ago", cure))
-        with atomic_open(path) as stream:
-            json.dump({**known, key: digest}, stream, indent=2, sort_keys=True)
-            stream.write("\n")
+        write_json(path, dict(sorted({**known, key: digest}.items())))
     finally:
         os.close(descriptor)

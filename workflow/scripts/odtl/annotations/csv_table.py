@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from odtl.annotations.model import Annotation
 from odtl.annotations.voc import flag, number, whole_number
 from odtl.errors import InputError, Problem
+from odtl.files import open_regular
 
 REQUIRED = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -72,10 +73,8 @@ def read(path: str | os.PathLike) -> CsvTable:
 def _rows(path: str) -> Iterator[tuple[int, dict[str, str]]]:
     line = 1
     try:
-        if not os.path.isfile(path):
-            raise FileNotFoundError("no such file, or not a regular file")
         # utf-8-sig: spreadsheet programs put a byte order mark in front.
-        with open(path, encoding="utf-8-sig", newline="") as stream:
+        with open_regular(path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True, skipinitialspace=True)
             names = [(name or "").strip() for name in reader.fieldnames or ()]
             missing = [name for name in REQUIRED if name not in names]

@@ -11,6 +11,7 @@ from lxml import etree
 
 from odtl.annotations.model import Annotation
 from odtl.errors import InputError, Problem
+from odtl.files import open_regular
 
 MAX_BYTES = 16 * 2**20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -68,10 +69,7 @@ def flag(text: str) -> bool:
 
 def _read_bytes(path: str) -> bytes:
     try:
-        # Opening a pipe or a device that has been named .xml would wait for ever.
-        if not os.path.isfile(path):
-            raise FileNotFoundError("no such file, or not a regular file")
-        with open(path, "rb") as stream:
+        with open_regular(path, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise _error(path, "file", str(error), "Make the file readable, or remove it.") from error
