@@ -17,6 +17,7 @@ from odtl.inventory.scanning import collector_paused, scan_sources
 from odtl.sources import code_digest
 
 
+@collector_paused()
 def refresh(
     data_config: Mapping,
     labels_config: Mapping,
@@ -29,17 +30,6 @@ def refresh(
     Arguments as for `scan` and `write`; returns the SHA-256 (hex) of each shard's manifest. Every file is still
     looked at (one stat each), but nothing is parsed, not even the cache.
     """
-    with collector_paused():
-        return _refresh(data_config, labels_config, cache_path, folder, report)
-
-
-def _refresh(
-    data_config: Mapping,
-    labels_config: Mapping,
-    cache_path: str | os.PathLike,
-    folder: str | os.PathLike,
-    report: Report | None,
-) -> dict[str, str]:
     started = time.time_ns()
     sources = list_sources(data_config)
     state_path = Path(f"{os.fspath(cache_path)}.state")

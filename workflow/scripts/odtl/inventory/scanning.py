@@ -29,6 +29,19 @@ class Inventory:
         return sum(text.count("\n") for text in self.manifests.values())
 
 
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause the garbage collector: it would go through millions of small objects, none in a cycle, over and over."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@collector_paused()
 def scan(
     data_config: Mapping, labels_config: Mapping, cache_path: str | os.PathLike, report: Report | None = None
 ) -> Inventory:
@@ -49,20 +62,7 @@ def scan(
     Raises InputError with every problem that concerns the sources as a whole: a folder or table that is not there, no
     images, no annotations, one id twice.
     """
-    with collector_paused():
-        return scan_sources(list_sources(data_config), data_config, labels_config, cache_path, report)
-
-
-@contextlib.contextmanager
-def collector_paused() -> Iterator[None]:
-    """Pause the garbage collector: it would go through millions of small objects, none in a cycle, over and over."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    return scan_sources(list_sources(data_config), data_config, labels_config, cache_path, report)
 
 
 def scan_sources(
