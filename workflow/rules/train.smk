@@ -41,7 +41,7 @@ rule train:
     params:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
         state="results/{experiment}/training",
-        seed=lambda wildcards: {"seed": SETTINGS[wildcards.experiment]["seed"]},
+        normalisation=lambda wildcards: {"normalisation": model_of(wildcards.experiment).normalisation},
         code=code_digest("training"),
     script:
         "../scripts/train.py"

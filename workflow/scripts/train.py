@@ -20,5 +20,6 @@ with logged(snakemake.log[0]):
         Path(snakemake.output.index).with_suffix(""),
         fingerprint,
         snakemake.output.summary,
+        snakemake.params.normalisation["normalisation"],
     )
     write_training_curves([*summary["loss"], *summary["validation"]], snakemake.output.curve)
