@@ -28,17 +28,22 @@ EMPTY_EVERY = 20  # one image in so many shows no object
 
 @dataclass(frozen=True)
 class ImageSet:
-    """What a set is made of. largest_file: bytes an image may take; its JPEG quality is lowered until it fits."""
+    """What a set is made of.
+
+    largest_file: bytes an image may take; its JPEG quality is lowered until it fits.
+    zoom:         of the images' sides. The demo's are no larger than the detector's input: the repository holds more.
+    """
 
     classes: Mapping[str, Specimen]
     train: int
     test: int
     largest_file: int
+    zoom: float = 1.0
 
 
 SETS = {
-    "demo": ImageSet(DEMO_CLASSES, train=180, test=40, largest_file=15_000),
-    "pretrain": ImageSet(PRETRAIN_CLASSES, train=3000, test=300, largest_file=30_000),
+    "demo": ImageSet(DEMO_CLASSES, train=330, test=60, largest_file=9_500, zoom=0.8),
+    "pretrain": ImageSet(PRETRAIN_CLASSES, train=5000, test=300, largest_file=20_000),
 }
 
 
@@ -90,7 +95,7 @@ def write_image(name: str, output: Path, seed: int, job: tuple[str, int]) -> Non
 def make_scene(name: str, seed: int, folder: str, index: int) -> Scene:
     """Return one image of a set, always the same for the same arguments."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{name}/{folder}".encode()), index])
-    return draw_scene(rng, SETS[name].classes, empty=index % EMPTY_EVERY == EMPTY_EVERY // 2)
+    return draw_scene(rng, SETS[name].classes, index % EMPTY_EVERY == EMPTY_EVERY // 2, SETS[name].zoom)
 
 
 def encode(pixels: np.ndarray, largest_file: int) -> bytes:

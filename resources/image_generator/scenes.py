@@ -55,9 +55,12 @@ def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def draw_scene(rng: Rng, classes: Mapping[str, Specimen], empty: bool = False) -> Scene:
-    """Draw one image with 1 to 4 objects of `classes` (none if `empty`), and with things that are not labelled."""
-    width, height = SIZES[int(rng.integers(len(SIZES)))]
+def draw_scene(rng: Rng, classes: Mapping[str, Specimen], empty: bool = False, zoom: float = 1.0) -> Scene:
+    """Draw one image with 1 to 4 objects of `classes` (none if `empty`), and with things that are not labelled.
+
+    zoom: of both sides of the image, against SIZES.
+    """
+    width, height = (round(side * zoom) for side in SIZES[int(rng.integers(len(SIZES)))])
     light = _light(rng)
     ground = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))](rng, height, width)
     placed: list[_Placed] = []
