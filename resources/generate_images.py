@@ -13,13 +13,13 @@ import os
 import zlib
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from image_generator.objects import DEMO_CLASSES, PRETRAIN_CLASSES, Specimen
-from image_generator.scenes import Scene, draw_scene
+from image_generator.scenes import Difficulty, Scene, draw_scene
 from image_generator.voc import annotation_xml
 from PIL import Image
 
@@ -39,10 +39,14 @@ class ImageSet:
     test: int
     largest_file: int
     zoom: float = 1.0
+    difficulty: Difficulty = field(default_factory=Difficulty)
 
 
 SETS = {
-    "demo": ImageSet(DEMO_CLASSES, train=330, test=60, largest_file=9_500, zoom=0.8),
+    # Easier than the other: it must be learnt in minutes, from few images, by a very small detector.
+    "demo": ImageSet(
+        DEMO_CLASSES, train=330, test=60, largest_file=9_500, zoom=0.8, difficulty=Difficulty(0.36, 2, 0.2)
+    ),
     "pretrain": ImageSet(PRETRAIN_CLASSES, train=5000, test=300, largest_file=20_000),
 }
 
@@ -95,7 +99,8 @@ def write_image(name: str, output: Path, seed: int, job: tuple[str, int]) -> Non
 def make_scene(name: str, seed: int, folder: str, index: int) -> Scene:
     """Return one image of a set, always the same for the same arguments."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{name}/{folder}".encode()), index])
-    return draw_scene(rng, SETS[name].classes, index % EMPTY_EVERY == EMPTY_EVERY // 2, SETS[name].zoom)
+    images = SETS[name]
+    return draw_scene(rng, images.classes, index % EMPTY_EVERY == EMPTY_EVERY // 2, images.zoom, images.difficulty)
 
 
 def encode(pixels: np.ndarray, largest_file: int) -> bytes:

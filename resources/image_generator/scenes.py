@@ -18,6 +18,20 @@ MARGIN = 2  # pixels an uncut object keeps from the border
 
 
 @dataclass(frozen=True)
+class Difficulty:
+    """How hard a set of images is.
+
+    smallest: least size of a labelled object, as a share of the image's shorter side.
+    clutter:  most things in an image that are not labelled.
+    covered:  share of images in which a ribbon or card lies over the rest.
+    """
+
+    smallest: float = 0.22
+    clutter: int = 4
+    covered: float = 0.35
+
+
+@dataclass(frozen=True)
 class DrawnObject:
     """A labelled object. mask: (H, W) float32, how much of each pixel shows it; cut: it leaves the image."""
 
@@ -55,7 +69,13 @@ def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def draw_scene(rng: Rng, classes: Mapping[str, Specimen], empty: bool = False, zoom: float = 1.0) -> Scene:
+def draw_scene(
+    rng: Rng,
+    classes: Mapping[str, Specimen],
+    empty: bool = False,
+    zoom: float = 1.0,
+    difficulty: Difficulty = Difficulty(),
+) -> Scene:
     """Draw one image with 1 to 4 objects of `classes` (none if `empty`), and with things that are not labelled.
 
     zoom: of both sides of the image, against SIZES.
@@ -64,7 +84,7 @@ def draw_scene(rng: Rng, classes: Mapping[str, Specimen], empty: bool = False, z
     light = _light(rng)
     ground = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))](rng, height, width)
     placed: list[_Placed] = []
-    for label, specimen, share in _cast(rng, classes, empty):
+    for label, specimen, share in _cast(rng, classes, empty, difficulty):
         layer = render(specimen(rng), _pose(rng, label, share * min(width, height) / 2), light, rng)
         spot = _find_spot(rng, placed, layer, label, (height, width))
         if spot is not None:
@@ -81,7 +101,9 @@ def _light(rng: Rng) -> Light:
     return Light(tuple(float(d) for d in direction), ambient, 1.15 - ambient * 0.6)
 
 
-def _cast(rng: Rng, classes: Mapping[str, Specimen], empty: bool) -> list[tuple[str | None, Specimen, float]]:
+def _cast(
+    rng: Rng, classes: Mapping[str, Specimen], empty: bool, difficulty: Difficulty
+) -> list[tuple[str | None, Specimen, float]]:
     """Return (label or None, specimen, size as a share of the image's shorter side), in the order of painting."""
     names = sorted(classes)
     count = 0 if empty else int(rng.choice(OBJECT_COUNTS, p=OBJECT_COUNT_SHARES))
@@ -89,11 +111,11 @@ def _cast(rng: Rng, classes: Mapping[str, Specimen], empty: bool) -> list[tuple[
     cast: list[tuple[str | None, Specimen, float]] = []
     for _ in range(count):
         name = names[int(rng.integers(len(names)))]
-        cast.append((name, classes[name], float(np.exp(rng.uniform(np.log(0.22), np.log(largest))))))
-    for _ in range(int(rng.integers(0, 5)) + 2 * empty):
+        cast.append((name, classes[name], float(np.exp(rng.uniform(np.log(difficulty.smallest), np.log(largest))))))
+    for _ in range(int(rng.integers(0, difficulty.clutter + 1)) + 2 * empty):
         cast.append((None, DISTRACTORS[int(rng.integers(len(DISTRACTORS)))], float(rng.uniform(0.08, 0.35))))
     order = [cast[i] for i in rng.permutation(len(cast))]
-    if rng.random() < 0.35:
+    if rng.random() < difficulty.covered:
         order.append((None, OCCLUDERS[int(rng.integers(len(OCCLUDERS)))], float(rng.uniform(0.3, 0.8))))
     return order
 
