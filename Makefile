@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: run check dry-run report test lint lock gpu clean-results help
+.PHONY: run check dry-run report test lint lock demo-weights gpu clean-results help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/run.stamp ## train, evaluate, export and try a detector
@@ -38,6 +38,13 @@ lint: $(VENV)/dev.stamp ## ruff, snakefmt and Snakemake's own linter
 
 lock: $(VENV)/dev.stamp ## resolve the dependencies of pyproject.toml anew
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python requirements/lock.py
+
+# The images are kept: drawing them again would be refused.
+demo-weights: $(VENV)/run.stamp ## train the demo's pretrained detector anew (about an hour)
+	test -d build/pretrain/images || \
+		$(BIN)/python resources/generate_images.py --set pretrain --count 3000 --output build/pretrain/images
+	$(BIN)/snakemake --directory build/pretrain --cores all --resources gpu=1 --configfile resources/pretrain.yaml
+	cp build/pretrain/results/detector/checkpoint/ckpt.* resources/pretrained/demo/
 
 gpu: $(VENV)/gpu.stamp ## add what TensorFlow needs for an NVIDIA card
 

@@ -47,7 +47,7 @@ SETS = {
     "demo": ImageSet(
         DEMO_CLASSES, train=330, test=60, largest_file=9_500, zoom=0.8, difficulty=Difficulty(0.36, 2, 0.2)
     ),
-    "pretrain": ImageSet(PRETRAIN_CLASSES, train=5000, test=300, largest_file=20_000),
+    "pretrain": ImageSet(PRETRAIN_CLASSES, train=3000, test=300, largest_file=30_000),
 }
 
 
