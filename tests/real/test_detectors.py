@@ -44,7 +44,7 @@ def test_raccoon(tmp_path, real_data, real_weights):
         tmp_path,
         real_weights,
         {"sources": [{"format": "csv", "images": str(raccoon / "images"), "annotations": tables}]},
-        training={"train_steps": 600, "validation_interval": 150},
+        training={"train_steps": 600},
     )
     splits = found["card"]["splits"]
     assert splits["train"]["images"] + splits["val"]["images"] == 160
@@ -70,7 +70,7 @@ def test_starwars(tmp_path, real_data, real_weights):
         real_weights,
         {"sources": [source], "split": {"fractions": {"train": 0.7, "val": 0.1, "test": 0.2}}},
         labels={"aliases": {"r2-d2": "r2d2"}},
-        training={"train_steps": 600, "validation_interval": 150},
+        training={"train_steps": 600},
     )
     assert list(found["card"]["classes"]) == ["bb8", "r2d2"]
     images = found["card"]["images"]

@@ -42,7 +42,7 @@ def test_default_configuration_is_valid():
         ("training.batchsize", 4, "training.batchsize", "Did you mean `batch_size`?"),
         ("training.batch_size", "8", "training.batch_size: found '8'", "a whole number"),
         ("training.learning_rate", 0, "training.learning_rate: found 0", "more than 0"),
-        ("training.warmup_steps", 500, "experiments.detector.warmup_steps", "shorter than the training"),
+        ("training.warmup_steps", 600, "experiments.detector.warmup_steps", "shorter than the training"),
         ("training.mixed_precision", "half", "training.mixed_precision: found 'half'", "float32 | bfloat16 | float16"),
         ("data.sources.0.format", "vco", "data.sources.0.format: found 'vco'", "voc | csv"),
         ("data.sources.0.imgaes", "x", "data.sources.0.imgaes", "Did you mean `images`?"),
