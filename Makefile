@@ -42,7 +42,7 @@ lock: $(VENV)/dev.stamp ## resolve the dependencies of pyproject.toml anew
 # The images are kept: drawing them again would be refused.
 demo-weights: $(VENV)/run.stamp ## train the demo's pretrained detector anew (about an hour)
 	test -d build/pretrain/images || \
-		$(BIN)/python resources/generate_images.py --set pretrain --count 3000 --output build/pretrain/images
+		$(BIN)/python resources/generate_images.py --set pretrain --output build/pretrain/images
 	$(BIN)/snakemake --directory build/pretrain --cores all --resources gpu=1 --configfile resources/pretrain.yaml
 	cp build/pretrain/results/detector/checkpoint/ckpt.* resources/pretrained/demo/
 

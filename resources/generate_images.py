@@ -1,7 +1,7 @@
 """Draw the embedded demo's images, or the set its pretrained detector is trained on, with VOC XML beside them.
 
     python resources/generate_images.py --set demo --output resources/demo
-    python resources/generate_images.py --set pretrain --count 3000 --output pretrain_images
+    python resources/generate_images.py --set pretrain --output pretrain_images
 
 Image number i of a folder depends on the seed, the set, the folder and i alone, so a longer run begins with the images
 of a shorter one.
@@ -47,7 +47,7 @@ SETS = {
     "demo": ImageSet(
         DEMO_CLASSES, train=330, test=60, largest_file=9_500, zoom=0.8, difficulty=Difficulty(0.36, 2, 0.2)
     ),
-    "pretrain": ImageSet(PRETRAIN_CLASSES, train=3000, test=300, largest_file=30_000),
+    "pretrain": ImageSet(PRETRAIN_CLASSES, train=5000, test=300, largest_file=20_000),
 }
 
 

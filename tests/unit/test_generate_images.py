@@ -229,3 +229,12 @@ def test_demo_has_several_sizes_and_portrait_images(demo):
 
 def test_every_demo_annotation_has_its_image():
     assert {p.with_suffix("") for p in DEMO.rglob("*.xml")} == {p.with_suffix("") for p in DEMO.rglob("*.jpg")}
+
+
+# The committed weights.
+
+
+def test_pretrained_weights_are_weights_alone_and_small():
+    folder = RESOURCES / "pretrained/demo"
+    assert {path.name for path in folder.iterdir()} == {"README.md", "ckpt.index", "ckpt.data-00000-of-00001"}
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 4_000_000
