@@ -38,5 +38,9 @@ rule all:
         collect("results/{experiment}/evaluation/pr_curve.svg", experiment=EXPERIMENTS),
 
 
+onstart:
+    check_folder()
+
+
 onsuccess:
     print_summary()

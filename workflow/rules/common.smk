@@ -5,6 +5,7 @@ Makes: results/inventory/{shard}.jsonl, one line per image, classes.txt, and det
        try the detector on - before the DAG is built, by the main process only, only where their content has changed.
 """
 
+import contextlib
 import functools
 import re
 import sys
@@ -17,12 +18,14 @@ STARTED = time.time()
 HOME = Path(workflow.basedir)
 sys.path.insert(0, str(HOME / "workflow/scripts"))
 
-from odtl import inventory, listing, manifest, zoo
+from odtl import disk, inventory, listing, manifest, run_lock, running_jobs, zoo
 from odtl.config import check_config, experiment_settings
 from odtl.errors import InputError
 from odtl.sources import code_digest
 from odtl.split import SPLITS, shard_name
 
+# Where what is not a result is kept from one run to the next.
+STATE = ".snakemake/odtl"
 # Without a limit, two trainings would start on one card; `--resources mem_mb=...` would drop a profile's limit.
 workflow.global_resources.setdefault("gpu", 1)
 
@@ -31,15 +34,9 @@ def load_inputs():
     """Check the configuration and bring the inventory up to date; return the zoo."""
     models = zoo.load([HOME / "workflow/zoo.yaml", *config["pretrained"]["zoo"]])
     check_config(config, HOME / "workflow/schemas/config.schema.yaml", models)
-    # A job that Snakemake starts lists the manifests as they are: only the main process scans. Nor is a manifest
-    # changed under a run that holds the lock.
-    if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*.lock")):
-        inventory.refresh(
-            config["data"],
-            config["labels"],
-            ".snakemake/odtl/inventory",
-            "results/inventory",
-        )
+    # Nor is a manifest changed under another run.
+    if LOCK and LOCK.held:
+        inventory.refresh(config["data"], config["labels"], f"{STATE}/inventory", "results/inventory")
         listing.write_listing(images_to_detect(), "results/inventory/detect.csv")
     return models
 
@@ -48,16 +45,40 @@ def images_to_detect():
     """Return the images that the detector is tried on."""
     folder, limit = config["detect"]["images"], config["detect"]["max_images"]
     if folder:
-        return listing.list_folder(folder, limit, ".snakemake/odtl/detect")
+        return listing.list_folder(folder, limit, f"{STATE}/detect")
     shards = [shard_name("test", i, config["data"]["shards"]) for i in range(config["data"]["shards"])]
     return listing.list_manifests([manifest.manifest_path("results/inventory", shard) for shard in shards], limit)
 
 
-try:
+@contextlib.contextmanager
+def told_clearly():
+    """Tell what is wrong with the input or the disk without a traceback through Snakemake, which would bury it."""
+    try:
+        yield
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    except KeyboardInterrupt:
+        raise WorkflowError("Interrupted before any job was started.") from None
+    except OSError as error:
+        if problem := disk.problem_of(error):
+            raise WorkflowError(str(InputError(problem, "The disk refused"))) from None
+        raise
+
+
+def check_folder():
+    """Refuse to run jobs beside another run, or where nothing can be written."""
+    if LOCK:
+        with told_clearly():
+            LOCK.check()
+            disk.check_writable("results")
+
+
+with told_clearly():
+    # Jobs belong to the process that starts them, which on a cluster is not the main one.
+    running_jobs.announce(STATE)
+    # A job that Snakemake starts takes the manifests as they are: only the main process scans.
+    LOCK = run_lock.take(STATE, ".snakemake/locks", "results") if workflow.is_main_process else None
     ZOO = load_inputs()
-except InputError as error:
-    # A traceback through Snakemake would bury the message.
-    raise WorkflowError(str(error)) from None
 
 EXPERIMENTS = list(config["experiments"])
 SETTINGS = {name: experiment_settings(config, name) for name in EXPERIMENTS}

@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from odtl import disk
 from odtl.errors import InputError
+from odtl.running_jobs import signed_on
+
+# What a shell says of a process that was ended by Ctrl-C.
+INTERRUPTED = 128 + 2
 
 # TensorFlow tells about CPU features and missing CUDA libraries at every start, some of it as errors; what matters is
 # raised, too. Set it to 0 to see all.
@@ -25,11 +30,13 @@ class Tee:
     def write(self, text: str) -> int:
         self.terminal.write(text)
         *lines, self.pending = (self.pending + text).split("\n")
-        for line in lines:
-            self.log.write(re.sub(r"^.*\r(?=.)", "", line.rstrip("\r")) + "\n")
+        # A full disk takes no log; what is told about that must reach the terminal.
+        with contextlib.suppress(OSError):
+            for line in lines:
+                self.log.write(re.sub(r"^.*\r(?=.)", "", line.rstrip("\r")) + "\n")
+            self.log.flush()
         # A line that is redrawn for hours must not grow in memory.
         self.pending = self.pending[self.pending.rfind("\r") + 1 :]
-        self.log.flush()
         return len(text)
 
     def flush(self) -> None:
@@ -41,16 +48,40 @@ class Tee:
 
 @contextlib.contextmanager
 def logged(log_path: str) -> Iterator[None]:
-    """Copy what the block prints to `log_path`; end the process with status 1 and a clear message on an error."""
-    Path(log_path).parent.mkdir(parents=True, exist_ok=True)
-    with open(log_path, "w", encoding="utf-8") as log:
+    """Copy what the block prints to `log_path`; end the process with status 1 and a clear message on an error.
+
+    The process also ends when the run that has started it has died.
+    """
+    with _told_clearly(), signed_on(Path(log_path).stem), _log(log_path) as log:
         out, err = Tee(sys.stdout, log), Tee(sys.stderr, log)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                yield
-            except InputError as error:
-                print(error, file=sys.stderr)
-                sys.exit(1)
-            except Exception:
-                traceback.print_exc()
-                sys.exit(1)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _told_clearly():
+            yield
+
+
+@contextlib.contextmanager
+def _log(path: str) -> Iterator[TextIO]:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    log = open(path, "w", encoding="utf-8")  # noqa: SIM115 - to close it can fail
+    try:
+        yield log
+    finally:
+        with contextlib.suppress(OSError):
+            log.close()
+
+
+@contextlib.contextmanager
+def _told_clearly() -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if problem := disk.problem_of(error):
+            print(InputError(problem, "The disk refused"), file=sys.stderr)
+        else:
+            traceback.print_exc()
+        sys.exit(1)

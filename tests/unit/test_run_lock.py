@@ -1,0 +1,214 @@
+"""One run at a time: who has the folder, who is dead, and what is cleared away."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from odtl import run_lock, running_jobs
+from odtl.errors import InputError
+
+SCRIPTS = Path(run_lock.__file__).parents[1]
+TAKE = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from odtl import run_lock
+run_lock.take("state", "locks", "results")
+print("taken", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "locks").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def other():
+    """Another process that has taken the lock."""
+    with subprocess.Popen([sys.executable, "-c", TAKE, str(SCRIPTS)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "taken\n"
+        yield process
+        process.kill()
+
+
+def take(patience: float = 5.0) -> tuple[run_lock.RunLock, str]:
+    told = []
+    lock = run_lock.take("state", "locks", "results", patience, told.append)
+    lock.release()
+    return lock, "\n".join(told)
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_free_folder_is_taken_without_a_word():
+    lock, told = take()
+    assert lock.held
+    assert told == ""
+    lock.check()
+
+
+def test_dead_run_leaves_nothing_in_the_way(other, folder):
+    (folder / "locks/0.output.lock").touch()
+    kill(other)
+    lock, told = take()
+    assert lock.held
+    assert f"process {other.pid} on " in told
+    assert not list((folder / "locks").iterdir())
+
+
+def test_living_run_keeps_its_locks(other, folder):
+    (folder / "locks/0.output.lock").touch()
+    lock, told = take()
+    assert not lock.held
+    assert lock.owner.pid == other.pid
+    assert "do not unlock" in told
+    assert (folder / "locks/0.output.lock").exists()
+    with pytest.raises(InputError, match=f"process {other.pid} on "):
+        lock.check()
+
+
+def test_process_that_only_looks_is_waited_for_until_it_ends(other):
+    os.kill(other.pid, signal.SIGSTOP)
+    subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -KILL {other.pid}"])
+    lock, told = take()
+    assert lock.held
+    assert f"Waiting for process {other.pid}" in told
+
+
+def test_process_that_only_looks_is_not_waited_for_for_ever(other):
+    with pytest.raises(InputError, match=f"process {other.pid}"):
+        take(patience=0.3)
+
+
+def test_another_machine_whose_locks_cannot_be_seen_is_left_alone(folder):
+    owner = {"pid": 1, "host": "elsewhere", "machine": "another boot", "since": "then"}
+    (folder / "state").mkdir()
+    (folder / "state/run.lock").write_text(json.dumps(owner), encoding="utf-8")
+    (folder / "locks/0.output.lock").touch()
+    for _ in range(2):
+        lock, told = take()
+        assert not lock.held
+        assert "process 1 on elsewhere" in told
+        assert "--unlock" in told
+        assert (folder / "locks/0.output.lock").exists()
+
+
+def test_lock_of_unknown_owner_is_left_alone(folder):
+    (folder / "locks/0.output.lock").touch()
+    lock, told = take()
+    assert not lock.held
+    assert "--unlock" in told
+
+
+def test_run_before_the_machine_went_down_is_dead(other, folder):
+    (folder / "locks/0.output.lock").touch()
+    kill(other)
+    path = folder / "state/run.lock"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "machine": "the last boot"}), encoding="utf-8")
+    assert take()[0].held
+    assert not list((folder / "locks").iterdir())
+
+
+def test_what_was_not_finished_is_removed_and_nothing_else(folder):
+    results = folder / "results/a"
+    half = results / ".export.x1_abcde.tmp/saved_model"
+    half.mkdir(parents=True)
+    (half / "saved_model.pb").touch()
+    for name in [".boxes.csv.abcdefgh.tmp", ".archive.tar.gz.12345678.part"]:
+        (results / name).touch()
+    kept = ["boxes.csv", ".hidden", "a.abcdefgh.tmp", ".rsync.Ab3dEf", ".short.tmp"]
+    for name in kept:
+        (results / name).touch()
+    take()
+    assert sorted(path.name for path in results.iterdir()) == sorted(kept)
+
+
+def test_living_run_keeps_its_unfinished_files(other, folder):
+    (folder / "locks/0.output.lock").touch()
+    (folder / "results").mkdir()
+    (folder / "results/.boxes.csv.abcdefgh.tmp").touch()
+    take()
+    assert (folder / "results/.boxes.csv.abcdefgh.tmp").exists()
+
+
+def test_forked_worker_does_not_keep_the_lock(folder):
+    code = TAKE.replace("time.sleep(60)", "import os\nif os.fork(): os._exit(0)\ntime.sleep(3)")
+    process = subprocess.Popen([sys.executable, "-c", code, str(SCRIPTS)], stdout=subprocess.DEVNULL)
+    process.wait()
+    began = time.monotonic()
+    assert take()[0].held
+    assert time.monotonic() - began < 2
+
+
+def test_jobs_of_a_dead_run_are_waited_for(folder):
+    job = subprocess.Popen([sys.executable, "-c", JOB, str(SCRIPTS)], stdout=subprocess.PIPE, text=True)
+    assert job.stdout.readline() == "at work\n"
+    with pytest.raises(InputError, match=r"train \(process"):
+        take(patience=0.3)
+    subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -KILL {job.pid}"])
+    lock, told = take()
+    job.wait()
+    assert lock.held
+    assert "train (process" in told
+    assert not list((folder / "state/jobs").iterdir())
+
+
+JOB = """
+import os, sys, time
+sys.path.insert(0, sys.argv[1])
+from odtl import running_jobs
+running_jobs.announce("state")
+with running_jobs.signed_on("train"):
+    print("at work", flush=True)
+    time.sleep(60)
+"""
+RUN = """
+import os, subprocess, sys, time
+sys.path.insert(0, sys.argv[1])
+from odtl import running_jobs
+running_jobs.announce("state")
+code = "import sys; sys.path.insert(0, sys.argv[1])\\nfrom odtl.running_jobs import signed_on\\nimport time\\n"
+code += "with signed_on('train'):\\n    print('at work', flush=True)\\n    time.sleep(60)"
+subprocess.run([sys.executable, "-c", code, sys.argv[1]])
+"""
+
+
+def test_job_ends_with_its_run(folder):
+    # The run stays a zombie until the end of the test, as it does under a parent that does not ask.
+    run = subprocess.Popen([sys.executable, "-c", RUN, str(SCRIPTS)], stdout=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "at work\n"
+    assert len(list((folder / "state/jobs").iterdir())) == 1
+    os.kill(run.pid, signal.SIGKILL)
+    running_jobs.wait_for_all("state", 10, print)
+    run.wait()
+
+
+def test_job_whose_run_is_dead_does_not_begin(folder, monkeypatch):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    # Set first, so that it is put back afterwards.
+    monkeypatch.setenv("ODTL_RUN", "")
+    running_jobs.announce("state")
+    _, rest = os.environ["ODTL_RUN"].split("\n", 1)
+    monkeypatch.setenv("ODTL_RUN", f"{process.pid}\n{rest}")
+    with pytest.raises(SystemExit), running_jobs.signed_on("train"):
+        (folder / "begun").touch()
+    assert not (folder / "begun").exists()
+
+
+def test_job_without_a_run_leaves_no_sign(folder, monkeypatch):
+    monkeypatch.delenv("ODTL_RUN", raising=False)
+    with running_jobs.signed_on("train"):
+        assert not list(folder.glob("state/*"))

@@ -1,0 +1,60 @@
+"""What the file system refuses - no space, no permission - told so that a person can act on it."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from odtl.errors import InputError, Problem
+
+_SPACE = "Free some space there (`df -h` tells how much there is), then run again: what is whole is kept."
+_QUOTA = "Free some of your quota there (`quota` tells how much there is), then run again: what is whole is kept."
+_RIGHTS = "See that it may be read and written by you, or work in another folder, then run again."
+CURES = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _QUOTA,
+    errno.EROFS: _RIGHTS,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EIO: "The disk, or the network to it, fails: look into that, then run again.",
+}
+
+
+def problem_of(error: BaseException) -> Problem | None:
+    """Return what a file system refused, if that is what an error or one of its causes comes from; else None.
+
+    TensorFlow's errors have no error number: they are known by the system's own words in them.
+    """
+    for cause in _causes(error):
+        number = cause.errno if isinstance(cause, OSError) else _number(str(cause))
+        if number in CURES:
+            file = getattr(cause, "filename", None)
+            where = os.fsdecode(file) if isinstance(file, str | bytes | os.PathLike) else str(cause).splitlines()[0]
+            return Problem(where, "disk", os.strerror(number).lower(), CURES[number])
+    return None
+
+
+def check_writable(folder: str | os.PathLike) -> None:
+    """Raise InputError unless a file can be made and filled in `folder`, which is made if it is not there."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable.", suffix=".tmp") as stream:
+            stream.write(bytes(4096))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        if problem := problem_of(error):
+            where = Problem(os.fspath(folder), problem.field, problem.found, problem.cure)
+            raise InputError(where, "Nothing can be written") from error
+        raise
+
+
+def _number(text: str) -> int | None:
+    return next((number for number in CURES if os.strerror(number) in text), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

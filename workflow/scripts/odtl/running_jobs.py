@@ -1,0 +1,177 @@
+"""Jobs that end with their run: none works on when its run has been killed, and the next run can tell that.
+
+A run announces itself to the jobs that it starts. Each job holds a lock (flock) on a file of its own, its sign, and
+ends itself when its run has died. The operating system lets go of the lock however the job ends; so the next run knows
+when all jobs of the last one are gone.
+"""
+
+import contextlib
+import fcntl
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from odtl.errors import InputError, Problem
+
+JOBS = "jobs"
+TRY_SECONDS = 0.2
+# How soon a job ends after its run; TensorFlow may keep Python waiting for some seconds more.
+WATCH_SECONDS = 0.5
+# What a shell says of a process that was killed: nobody is left to read it.
+KILLED = 128 + 9
+_RUN = "ODTL_RUN"
+_not_inherited: set[int] = set()
+
+
+def machine() -> str:
+    """Return what tells where process ids and locks mean the same: the boot of a kernel, or else the host's name."""
+    # Containers come and go with host names of their own; their locks are those of the one kernel.
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return socket.gethostname()
+
+
+def announce(folder: str | os.PathLike) -> None:
+    """Tell the jobs that this process will start, by its environment, whose they are and where to sign on."""
+    os.environ[_RUN] = "\n".join([str(os.getpid()), _process_ids(), os.path.abspath(folder)])
+
+
+@contextlib.contextmanager
+def signed_on(what: str) -> Iterator[None]:
+    """Hold this job's sign while the block runs, and end the process when its run has died.
+
+    what: what a person knows the job by. Without a run that has announced itself, this does nothing.
+    """
+    run = os.environ.get(_RUN)
+    if run is None:
+        yield
+        return
+    pid, process_ids, folder = run.split("\n", 2)
+    # In a container of its own, a job cannot see its run.
+    seen = process_ids == _process_ids()
+    with _sign(Path(folder) / JOBS, what):
+        # Only now: a run that comes after a dead one waits for this sign from here on.
+        if seen:
+            if _ended(int(pid), 0):
+                sys.exit(KILLED)
+            threading.Thread(target=_watch, args=[int(pid)], daemon=True).start()
+        yield
+
+
+def wait_for_all(folder: str | os.PathLike, patience: float, report: Callable[[str], None]) -> None:
+    """Wait until no job is left that has signed on in `folder`; to be called by who has the run's lock.
+
+    patience: in seconds; report: called with a line that says what is waited for.
+    Raises InputError that names the jobs which have not ended in time.
+    """
+    deadline, told = time.monotonic() + patience, False
+    while jobs := _living(Path(folder) / JOBS):
+        if time.monotonic() > deadline:
+            cure = "It belongs to a run that is no more, and would overwrite newer files: end it, then run again."
+            raise InputError([Problem(folder, "running job", job, cure) for job in jobs], "Not started")
+        if not told:
+            report(f"Waiting for {len(jobs)} job(s) of the last run to end: {'; '.join(jobs)}")
+            told = True
+        time.sleep(TRY_SECONDS)
+
+
+def close_in_forks(descriptor: int) -> None:
+    """Close a descriptor in every process that is forked from here on.
+
+    A lock goes with the last copy of its descriptor: a forked worker that outlives its process must not keep one.
+    """
+    _not_inherited.add(descriptor)
+
+
+def close(descriptor: int) -> None:
+    """Close a descriptor that `close_in_forks` was told of."""
+    _not_inherited.discard(descriptor)
+    os.close(descriptor)
+
+
+def _close_inherited() -> None:
+    for descriptor in _not_inherited:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+os.register_at_fork(after_in_child=_close_inherited)
+
+
+@contextlib.contextmanager
+def _sign(folder: Path, what: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{socket.gethostname()}.{os.getpid()}"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    close_in_forks(descriptor)
+    try:
+        # A file system without locks has no way to tell: then it is as if there were no sign.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, f"{what} (process {os.getpid()} on {socket.gethostname()})".encode())
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        close(descriptor)
+
+
+def _living(folder: Path) -> list[str]:
+    """Return what the jobs that still run are known by; the signs of others are removed."""
+    living = []
+    for path in sorted(folder.glob("*")):
+        with contextlib.suppress(FileNotFoundError), open(path, "r+", encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                living.append(stream.read() or path.name)
+            else:
+                path.unlink()
+    return living
+
+
+def _process_ids() -> str:
+    """Return what tells where process ids mean the same."""
+    with contextlib.suppress(OSError):
+        return f"{machine()} {os.readlink('/proc/self/ns/pid')}"
+    return machine()
+
+
+def _ended(pid: int, seconds: float) -> bool:
+    """Say whether a process has ended, or ends within this time."""
+    try:
+        # A killed process that its parent has not asked about yet keeps its id; this tells that it has ended.
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    except (AttributeError, OSError):
+        # Not Linux, or an old one.
+        time.sleep(seconds)
+        return not _has_id(pid)
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(1000 * seconds))
+    finally:
+        os.close(descriptor)
+
+
+def _has_id(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _watch(pid: int) -> None:
+    while not _ended(pid, WATCH_SECONDS):
+        pass
+    # Not an exception: nothing of this job may happen any more, not even its end.
+    os._exit(KILLED)
