@@ -21,13 +21,11 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "PACKAGE", root)
 
     def digest(*modules: str) -> str:
-        for cached in (sources._tree, sources._imports, sources._meaning):
-            cached.cache_clear()
+        sources._modules.cache_clear()
         return sources.code_digest(*modules)
 
     yield root, digest
-    for cached in (sources._tree, sources._imports, sources._meaning):
-        cached.cache_clear()
+    sources._modules.cache_clear()
 
 
 def test_change_in_an_imported_module_counts(package):
@@ -72,3 +70,26 @@ def test_all_modules_of_the_inventory_count_for_it():
 
 def test_modules_of_this_package_are_found():
     assert "errors" in sources._closure(("config",))
+
+
+def test_what_is_kept_is_not_read_again_until_it_changes(package, monkeypatch):
+    root, digest = package
+    monkeypatch.setattr(sources, "_YOUNG_NS", -(10**12))
+    before = digest("a")
+    read = []
+    monkeypatch.setattr(sources, "_read", lambda path, inner=sources._read: read.append(path.name) or inner(path))
+    assert digest("a") == before
+    assert read == []
+    (root / "b.py").write_text("y = 3\n", encoding="utf-8")
+    assert digest("a") != before
+    assert read == ["b.py"]
+
+
+def test_damaged_or_unwritable_cache_changes_nothing(package, monkeypatch):
+    root, digest = package
+    monkeypatch.setattr(sources, "_YOUNG_NS", -(10**12))
+    before = digest("a")
+    sources._cache_path().write_text("{", encoding="utf-8")
+    assert digest("a") == before
+    monkeypatch.setattr(sources, "_cache_path", lambda: root / "a.py" / "kept.json")
+    assert digest("a") == before

@@ -1,11 +1,22 @@
-"""A fingerprint of the library's own code, so that a changed stage runs again."""
+"""A fingerprint of the library's own code, so that a changed stage runs again.
+
+What a module imports and means is kept beside its byte code, in `__pycache__`: parsing the whole library takes longer
+than all else that a run with nothing to do has to do.
+"""
 
 import ast
+import contextlib
 import functools
 import hashlib
+import json
+import os
+import sys
+import time
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+# A file may change twice within the resolution of its time stamps.
+_YOUNG_NS = 2 * 10**9
 
 
 def code_digest(*modules: str) -> str:
@@ -18,18 +29,20 @@ def code_digest(*modules: str) -> str:
     """
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(_closure(modules)):
-        digest.update(f"{name}\0{_meaning(name)}\0".encode())
+        digest.update(f"{name}\0{_modules()[name]['meaning']}\0".encode())
     return digest.hexdigest()
 
 
 def _closure(modules: tuple[str, ...]) -> set[str]:
+    known = _modules()
     found: set[str] = set()
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += [*_imports(name), *_packages(name)]
+            # `from odtl.annotations import voc` names a module, `from odtl.errors import Problem` does not.
+            waiting += [*(each for each in known[name]["imports"] if each in known), *_packages(name)]
     return found
 
 
@@ -40,36 +53,66 @@ def _packages(name: str) -> list[str]:
 
 
 @functools.cache
-def _tree(name: str) -> ast.Module:
-    return ast.parse(_path(name).read_text(encoding="utf-8"))
+def _modules() -> dict[str, dict]:
+    """Return what each module of the package imports and means, by dotted name: read again where its file changed."""
+    started, kept = time.time_ns(), _load()
+    modules, fresh = {}, False
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        status = path.stat()
+        key = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        module = kept.get(name)
+        if module is None or module["key"] != key:
+            module, fresh = {"key": key, **_read(path)}, True
+        modules[name] = module
+    if fresh:
+        _save({name: module for name, module in modules.items() if module["key"][2] < started - _YOUNG_NS})
+    return modules
 
 
-def _path(name: str) -> Path:
-    module = PACKAGE.joinpath(*name.split(".")).with_suffix(".py")
-    return module if module.exists() else PACKAGE.joinpath(*name.split("."), "__init__.py")
+def _read(path: Path) -> dict:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {"imports": sorted(_imports(tree)), "meaning": hashlib.sha256(_meaning(tree).encode()).hexdigest()}
 
 
-@functools.cache
-def _imports(name: str) -> list[str]:
-    found = []
-    for node in ast.walk(_tree(name)):
+def _imports(tree: ast.Module) -> set[str]:
+    """Return what a module imports from this package, without the package's name; some may be no modules."""
+    found = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
-            module = ".".join((node.module or "").split(".")[1:])
-            # `from odtl.annotations import voc` names a module, `from odtl.errors import Problem` does not.
-            members = [".".join(filter(None, [module, alias.name])) for alias in node.names]
-            submodules = [member for member in members if _path(member).exists()]
-            found += [*submodules, *([module] if module else [])]
+            module = (node.module or "").split(".")[1:]
+            found |= {".".join([*module, alias.name]) for alias in node.names} | ({".".join(module)} if module else set())
         elif isinstance(node, ast.Import):
             parts = [alias.name.split(".") for alias in node.names]
-            found += [".".join(part[1:]) for part in parts if part[0] == PACKAGE.name and len(part) > 1]
+            found |= {".".join(part[1:]) for part in parts if part[0] == PACKAGE.name and len(part) > 1}
     return found
 
 
-@functools.cache
-def _meaning(name: str) -> str:
-    tree = ast.parse(_path(name).read_text(encoding="utf-8"))
+def _meaning(tree: ast.Module) -> str:
     for node in ast.walk(tree):
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
+
+
+def _cache_path() -> Path:
+    # What another Python, or another version of this module, made of a file is of no use.
+    version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    return PACKAGE / "__pycache__" / f"meanings.{sys.implementation.cache_tag}.{version}.json"
+
+
+def _load() -> dict[str, dict]:
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(_cache_path().read_text(encoding="utf-8"))
+    return {}
+
+
+def _save(modules: dict[str, dict]) -> None:
+    """Keep what was read, if that is allowed here; several processes may do so at once."""
+    temporary = _cache_path().with_suffix(f".{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):
+        temporary.parent.mkdir(exist_ok=True)
+        temporary.write_text(json.dumps(modules), encoding="utf-8")
+        os.replace(temporary, _cache_path())
