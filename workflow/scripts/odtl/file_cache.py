@@ -21,8 +21,8 @@ YOUNG_NS = 2 * 10**9
 PROGRESS_SECONDS = 5.0
 CHUNK = 128
 
-# size, mtime_ns, ctime_ns, inode; None for what is no regular file or cannot be looked at. A list, as JSON gives back.
-Key = list[int] | None
+# size, mtime_ns, ctime_ns, inode; None for what is no regular file or cannot be looked at.
+Key = tuple[int, int, int, int] | None
 # From a file's path and key to what it holds, as JSON can keep it; or an InputError, which ends the reading.
 Reader = Callable[[str, Key], object]
 Report = Callable[[str], None]
@@ -48,7 +48,7 @@ def stat_key(status: os.stat_result) -> Key:
     """Return the key of a file that was looked at; None if it is no regular file."""
     if not stat.S_ISREG(status.st_mode):
         return None
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def key_of(path: str | os.PathLike) -> Key:
@@ -99,7 +99,7 @@ def _read_all(
 
     if not changed:
         return
-    report = cache.report or _print_progress
+    report = cache.report or print_progress
     chunks = [changed[start : start + CHUNK] for start in range(0, len(changed), CHUNK)]
     begun = told = time.monotonic()
     done = 0
@@ -129,7 +129,7 @@ def _load(cache: FileCache) -> dict[str, list]:
         with open(cache.path, encoding="utf-8") as stream:
             content = json.load(stream)
         if content["version"] == cache.version:
-            return {path: entry for path, entry in content["files"].items() if len(entry) == 2}
+            return {path: [tuple(key), value] for path, (key, value) in content["files"].items()}
     return {}
 
 
@@ -139,5 +139,5 @@ def _save(cache: FileCache, entries: Mapping[str, list]) -> None:
             stream.write(json.dumps({"version": cache.version, "files": entries}, separators=(",", ":")))
 
 
-def _print_progress(text: str) -> None:
+def print_progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

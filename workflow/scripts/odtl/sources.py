@@ -82,7 +82,9 @@ def _imports(tree: ast.Module) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
             module = (node.module or "").split(".")[1:]
-            found |= {".".join([*module, alias.name]) for alias in node.names} | ({".".join(module)} if module else set())
+            found |= {".".join([*module, alias.name]) for alias in node.names} | (
+                {".".join(module)} if module else set()
+            )
         elif isinstance(node, ast.Import):
             parts = [alias.name.split(".") for alias in node.names]
             found |= {".".join(part[1:]) for part in parts if part[0] == PACKAGE.name and len(part) > 1}

@@ -51,8 +51,10 @@ def read(path: str | os.PathLike) -> Annotation:
 
 def number(text: str) -> float:
     """Return the decimal number that `text` is, else NaN."""
-    # float() alone would also take "1_000", "nan" and "infinity".
     text = text.strip()
+    if len(text) < 16 and text.isascii() and text.isdigit():
+        return float(text)
+    # float() alone would also take "1_000", "nan" and "infinity".
     return float(text) if len(text) <= 400 and _NUMBER.fullmatch(text) else _NAN
 
 
@@ -69,13 +71,15 @@ def flag(text: str) -> bool:
 
 def _read_bytes(path: str) -> bytes:
     try:
-        with open_regular(path, "rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        with open_regular(path, "rb", buffering=0) as stream:
+            # A limit given to read() would be set aside in memory each time.
+            too_large = os.fstat(stream.fileno()).st_size > MAX_BYTES
+            data = b"" if too_large else stream.read()
     except (OSError, ValueError) as error:
         raise _error(path, "file", str(error), "Make the file readable, or remove it.") from error
-    if not data.strip():
+    if not too_large and (not data or data.isspace()):
         raise _error(path, "file", "an empty file", "Label the image anew, or remove the file.")
-    if len(data) > MAX_BYTES:
+    if too_large:
         raise _error(path, "file", f"more than {MAX_BYTES // 2**20} MB", "One annotation per image is expected.")
     return data
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from odtl.inventory.listing import Source
+from odtl.inventory.folders import File
 from odtl.inventory.paths import folder_split, slashes, stem_of
 
 
@@ -33,48 +33,34 @@ def line_problem(reason: str, file: str, field: str, found: str, done: str) -> d
     return {"reason": reason, "file": file, "field": field, "found": found, "done": done}
 
 
-def voc_claims(source: Source, values: Mapping[str, object]) -> list[Claim]:
-    """Return a claim for each XML file; `values` is what `read_sources` returned."""
+def voc_claim(file: File, split: str | None, value: object) -> Claim:
+    """Return the claim of an XML file; `value` is what its reader returned."""
+    relative, path, _ = file
+    place = split or folder_split(relative)
+    if isinstance(value, list):
+        return Claim(path, relative[:-4], slashes(value[0] or ""), split, place, value)
+    return Claim(path, relative[:-4], "", split, place, None, tuple(map(tuple, value["problems"])))
+
+
+def table_claims(file: File, split: str | None, table: Mapping) -> tuple[list[Claim], list[tuple[str, dict]]]:
+    """Return a table's annotations, and (path, problem) of the rows that belong to no image."""
+    path, problems, loose = file[1], defaultdict(list), []
+    for filename, *problem in table["rows"]:
+        if filename:
+            problems[filename].append(tuple(problem))
+        else:
+            reason, *rest = problem
+            loose.append((path, line_problem(reason, path, *rest)))
     claims = []
-    for split, files in source.annotations:
-        for relative, path, _ in files:
-            value = values[path]
-            place = split or folder_split(relative)
-            if isinstance(value, list):
-                claims.append(Claim(path, relative[:-4], slashes(value[0] or ""), split, place, value))
-            else:
-                claims.append(Claim(path, relative[:-4], "", split, place, None, tuple(map(tuple, value["problems"]))))
-    return claims
-
-
-def csv_claims(source: Source, values: Mapping[str, object]) -> tuple[list[Claim], list[tuple[str, dict]]]:
-    """Return the tables' annotations, and the problems of rows that belong to no image."""
-    claims, loose = [], []
-    for split, files in source.annotations:
-        for _, path, _ in files:
-            table = values[path]
-            problems = defaultdict(list)
-            for filename, *problem in table["rows"]:
-                if filename:
-                    problems[filename].append(tuple(problem))
-                else:
-                    reason, *rest = problem
-                    loose.append((path, line_problem(reason, path, *rest)))
-            for filename, packed in table["annotations"].items():
-                named = slashes(filename)
-                claim = Claim(path, stem_of(named), named, split, None, packed, tuple(problems[filename]), True)
-                claims.append(claim)
+    for filename, packed in table["annotations"].items():
+        named = slashes(filename)
+        claims.append(Claim(path, stem_of(named), named, split, None, packed, tuple(problems[filename]), True))
     return claims, loose
 
 
-def same_stem(images: Sequence[str]) -> Callable[[Claim], list[str]]:
+def same_stem(by_stem: Mapping[str, Sequence[File]]) -> Callable[[Claim], list[str]]:
     """Return a function from a claim to the images whose path without extension is the claim's."""
-    index: dict[str, list[str]] = {}
-    for image in images:
-        index.setdefault(stem_of(image), []).append(image)
-        # Some tools name the annotation of a.jpg a.jpg.xml.
-        index.setdefault(image, []).append(image)
-    return lambda claim: index.get(claim.stem, [])
+    return lambda claim: [image[0] for image in by_stem.get(claim.stem, ())]
 
 
 def exact_name(images: Sequence[str]) -> Callable[[Claim], list[str]]:

@@ -7,14 +7,13 @@ from odtl.inventory.claims import line_problem
 
 
 class Classifier:
-    """From labels to classes, by aliases and the fixed list; remembers the classes of usable images."""
+    """From labels to classes, by aliases and the fixed list."""
 
     def __init__(self, labels_config: Mapping) -> None:
         self._aliases = {_one_line(label): name for label, name in (labels_config.get("aliases") or {}).items()}
         fixed = labels_config.get("classes")
         self._fixed = None if fixed is None else frozenset(fixed)
         self._known: dict[str, str | None] = {}
-        self.used: set[str] = set()
 
     def __call__(self, label: str) -> str | None:
         if label not in self._known:

@@ -1,10 +1,10 @@
 """The lines of the manifests in the making: one per image, and one per annotation or row without image."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from odtl.inventory.claims import Claim, line_problem
 from odtl.inventory.classes import Classifier
-from odtl.inventory.matching import Match
 from odtl.inventory.paths import basename, folder_of, stem_of
 from odtl.repairs import REJECTED, STATUS_OF
 
@@ -16,18 +16,26 @@ class Entry:
     relative: the image's path in its source, or the one it would have.
     fallback: what tells an annotation without image apart where its image's id is taken.
     split:    what the configuration gives its annotation, if that.
+    classes:  that are in use through it: those of its boxes if it is a usable image.
     """
 
     relative: str
     fallback: str
     split: str | None
     line: dict
+    classes: frozenset[str] = frozenset()
 
 
-def image_entry(relative: str, path: str, value: object, match: Match, classify: Classifier) -> Entry:
-    """Return the entry of an image; `value` is what `read_sources` returned for it."""
-    claim = match.claims.get(relative)
-    problems = list(match.problems.get(relative, ()))
+def image_entry(
+    relative: str, path: str, value: object, claim: Claim | None, problems: Sequence[dict], classify: Classifier
+) -> Entry:
+    """Return the entry of an image.
+
+    value:    what its reader returned for it.
+    claim:    its annotation, if it has one.
+    problems: with its match.
+    """
+    problems = list(problems)
     sha256 = value if isinstance(value, str) else None
     if sha256 is None:
         problems += [line_problem(reason, path, *rest) for reason, *rest in value["problems"]]
@@ -37,10 +45,17 @@ def image_entry(relative: str, path: str, value: object, match: Match, classify:
         annotation = _annotation(claim, classify)
     if annotation is not None:
         problems += classify.unknown(annotation)
-        if not any(STATUS_OF[problem["reason"]] == REJECTED for problem in problems):
-            classify.used.update(name for name in annotation["classes"] if name is not None)
     line = {"image": path, "sha256": sha256, "annotation": annotation, "problems": problems}
-    return Entry(relative, path, None if claim is None else claim.split, line)
+    return Entry(relative, path, None if claim is None else claim.split, line, classes_in_use(line))
+
+
+def classes_in_use(line: Mapping) -> frozenset[str]:
+    """Return the classes of a line's boxes; none if it has no image, or one that is rejected."""
+    if line["image"] is None or line["annotation"] is None:
+        return frozenset()
+    if any(STATUS_OF[problem["reason"]] == REJECTED for problem in line["problems"]):
+        return frozenset()
+    return frozenset(name for name in line["annotation"]["classes"] if name is not None)
 
 
 def orphan_entry(claim: Claim, why: str, classify: Classifier) -> Entry:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from odtl.files import write_text_if_changed
@@ -18,16 +19,22 @@ def write(inventory: Inventory, folder: str | os.PathLike) -> dict[str, str]:
 
     Manifests of shards that are no more are removed. Returns the SHA-256 (hex) of each shard's text.
     """
-    folder = Path(folder)
-    for name, text in inventory.manifests.items():
-        write_text_if_changed(manifest_path(folder, name), text)
-    write_text_if_changed(folder / CLASSES_FILE, "".join(f"{name}\n" for name in inventory.classes))
-    for path in folder.glob("*.jsonl"):
+    digests = write_some(inventory.manifests, inventory.classes, folder)
+    for path in Path(folder).glob("*.jsonl"):
         with contextlib.suppress(ValueError):
             parse_shard_name(path.stem)
             if path.stem not in inventory.manifests:
                 path.unlink()
-    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in inventory.manifests.items()}
+    return digests
+
+
+def write_some(texts: Mapping[str, str], classes: Collection[str], folder: str | os.PathLike) -> dict[str, str]:
+    """Do what `write` does for the manifests of some shards, and leave all others as they are."""
+    folder = Path(folder)
+    for name, text in texts.items():
+        write_text_if_changed(manifest_path(folder, name), text)
+    write_text_if_changed(folder / CLASSES_FILE, "".join(f"{name}\n" for name in classes))
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
 
 
 def read_classes(folder: str | os.PathLike) -> list[str]:

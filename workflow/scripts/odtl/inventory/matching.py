@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from odtl.inventory.claims import Claim, line_problem
 from odtl.inventory.paths import basename, composed, folder_of, folder_split, nearness_of, stem_of
@@ -19,10 +20,16 @@ class Match:
     orphans: list[tuple[Claim, str]]
 
 
-def match(images: Sequence[str], claims: Sequence[Claim], by_path: Callable[[Claim], list[str]]) -> Match:
+def match(
+    images: Sequence[str],
+    claims: Sequence[Claim],
+    by_path: Callable[[Claim], list[str]],
+    settled: Mapping[str, str] = MappingProxyType({}),
+) -> Match:
     """Give each image its annotation.
 
     by_path: the images that the claim's own place says it belongs to; without one, the base names decide.
+    settled: image -> the file of an annotation that it has already, by a stronger claim than any of these.
     """
     names = _BaseNames(images)
     wanted: dict[str, list[tuple[tuple, Claim, bool]]] = defaultdict(list)
@@ -34,6 +41,8 @@ def match(images: Sequence[str], claims: Sequence[Claim], by_path: Callable[[Cla
     problems: dict[str, list[dict[str, str]]] = defaultdict(list)
     used: set[Claim] = set()
     for image, entries in wanted.items():
+        if image in settled:
+            continue
         best = min(rank for rank, *_ in entries)
         entries = [(claim, unsure) for rank, claim, unsure in entries if rank == best]
         winner = _winner(image, entries)
@@ -48,7 +57,8 @@ def match(images: Sequence[str], claims: Sequence[Claim], by_path: Callable[[Cla
             done = f"matched with {image}, which it names"
             problems[image].append(line_problem("matched_by_filename", winner.path, "filename", winner.named, done))
     wants = {claim: image for image, entries in wanted.items() for _, claim, _ in entries}
-    orphans = [(claim, _why_orphan(claim, wants.get(claim), taken)) for claim in claims if claim not in used]
+    owners = {**settled, **{image: claim.path for image, claim in taken.items()}}
+    orphans = [(claim, _why_orphan(claim, wants.get(claim), owners)) for claim in claims if claim not in used]
     return Match(taken, problems, orphans)
 
 
@@ -130,7 +140,7 @@ def _same_meaning(one: Claim, other: Claim) -> bool:
     return json.dumps(one.packed[1:]) == json.dumps(other.packed[1:])
 
 
-def _why_orphan(claim: Claim, wanted: str | None, taken: Mapping[str, Claim]) -> str:
-    if wanted in taken:
-        return f"no image of its own; {wanted} is annotated by {taken[wanted].path}"
+def _why_orphan(claim: Claim, wanted: str | None, owners: Mapping[str, str]) -> str:
+    if wanted in owners:
+        return f"no image of its own; {wanted} is annotated by {owners[wanted]}"
     return f"no image for it (names {claim.named!r})" if claim.named else "no image for it"

@@ -35,6 +35,17 @@ def stem_of(path: str) -> str:
     return path[:dot] if dot > 0 and path[dot:].lower() in IMAGE_EXTENSIONS else path
 
 
+def root_of(path: str) -> str:
+    """Return a path without .xml and all extensions of images: what an image and its annotation have in common.
+
+    a.jpg, a.xml, a.jpg.xml, a.png: files with different roots never have to do with each other, as far as names tell.
+    """
+    path = path[:-4] if path[-4:].lower() == ".xml" else path
+    while (stem := stem_of(path)) != path:
+        path = stem
+    return path
+
+
 def composed(name: str) -> str:
     """Return a name with composed accents: file systems differ in how they store them."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)

@@ -2,82 +2,115 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from odtl.errors import InputError, Problem
 from odtl.inventory.entries import Entry
-from odtl.inventory.listing import HEADLINE, Source
-from odtl.inventory.paths import folder_split
-from odtl.split import SPLITS, assign, group_of, shard_name, shard_names, shard_of
+from odtl.inventory.listing import Source
+from odtl.inventory.paths import IMAGE_EXTENSIONS, folder_split
+from odtl.split import SPLITS, assign, group_of, shard_name, shard_of
 
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
-_MOST_DUPLICATES = 20
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What a source's ids, groups and shards follow from, besides the file names.
+
+    prefix:    goes in front of the ids.
+    mode:      the source's `split`.
+    fractions: share of each split for images that go by hash; train: the same for those of the train split, if some
+               of them are to be taken for validation.
+    group:     regular expression, or None.
+    """
+
+    prefix: str
+    mode: str
+    fractions: Mapping[str, float]
+    train: Mapping[str, float] | None
+    seed: str
+    group: str | None
+    shards: int
+
+
+def placing_of(source: Source, config: Mapping, shards: int) -> Placing:
+    """Return a source's placing; `config` is the `split` section."""
+    present = {split for split, _ in source.parts if split is not None}
+    if source.split == "from_folders":
+        folders = (each for each in source.root.folders if any(True for _ in each.files(IMAGE_EXTENSIONS)))
+        present |= {folder_split(folder.prefix) for folder in folders}
+    share = float(config.get("val_from_train") or 0)
+    return Placing(
+        prefix=f"{source.name}/" if source.name else "",
+        mode=source.split,
+        fractions=dict(config["fractions"]),
+        # Only where the source has no val of its own.
+        train=None if "val" in present or not share else {"train": 1 - share, "val": share},
+        seed=str(config.get("seed") or ""),
+        group=config.get("group") or None,
+        shards=shards,
+    )
 
 
 class Placer:
-    """From an image's path in its source to its id, group and shard; `config` is the `split` section."""
+    """From an image's path in its source to its id, group and shard."""
 
-    def __init__(self, source: Source, config: Mapping, shards: int) -> None:
-        self.prefix = f"{source.name}/" if source.name else ""
-        self._mode = source.split
-        self._fractions = config["fractions"]
-        self._seed = str(config.get("seed") or "")
-        self._pattern = re.compile(config["group"]) if config.get("group") else None
-        self._shards = shards
-        present = {split for split, _ in source.annotations if split is not None}
-        if self._mode == "from_folders":
-            present |= {folder_split(relative) for relative, *_ in source.images}
-        share = float(config.get("val_from_train") or 0)
-        # Only where the source has no val of its own.
-        self._train = None if "val" in present or not share else {"train": 1 - share, "val": share}
+    def __init__(self, placing: Placing) -> None:
+        self.prefix = placing.prefix
+        self._placing = placing
+        self._pattern = re.compile(placing.group) if placing.group else None
 
     def place(self, relative: str, split: str | None) -> tuple[str, str, str]:
         """Return id, group and shard; `split` is what the configuration gives the image's annotation, if that."""
-        image_id = self.prefix + relative
+        image_id, shards = self.prefix + relative, self._placing.shards
         group = group_of(image_id, self._pattern)
-        shard = shard_name(self._split(relative, group, split), shard_of(image_id, self._shards), self._shards)
+        shard = shard_name(self._split(relative, group, split), shard_of(image_id, shards), shards)
         return image_id, group, shard
 
     def _split(self, relative: str, group: str, split: str | None) -> str:
-        if self._mode in SPLITS:
-            return self._mode
-        if split is None and self._mode == "from_folders":
+        placing = self._placing
+        if placing.mode in SPLITS:
+            return placing.mode
+        if split is None and placing.mode == "from_folders":
             split = folder_split(relative)
         if split is None:
-            return assign(group, self._fractions, self._seed)
-        return assign(group, self._train, self._seed) if split == "train" and self._train else split
+            return assign(group, placing.fractions, placing.seed)
+        return assign(group, placing.train, placing.seed) if split == "train" and placing.train else split
 
 
+@dataclass(frozen=True)
 class Lines:
-    """The lines of all shards as they come together, each id once."""
+    """Some lines of the manifests, by shard: (id, text), and the classes in use through them."""
 
-    def __init__(self, shards: int) -> None:
-        self._of_shard: dict[str, list[tuple[str, str]]] = {name: [] for name in shard_names(shards)}
-        self._ids: dict[str, str] = {}
-        self._duplicates: list[Problem] = []
+    texts: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    classes: dict[str, set[str]] = field(default_factory=dict)
 
-    def add(self, entry: Entry, placer: Placer) -> None:
-        """Add an entry. All images come first: an annotation without image never takes the id of an image."""
+    def add_image(self, entry: Entry, placer: Placer) -> tuple[str, str]:
+        """Add the line of an image; return its shard and id."""
         image_id, group, shard = placer.place(entry.relative, entry.split)
-        if image_id in self._ids:
-            if entry.line["image"] is not None:
-                self._refuse(image_id, entry.line["image"])
-                return
-            # Not an image but an annotation without one: its own file tells it apart.
+        return self._add(shard, image_id, group, entry)
+
+    def add_other(self, entry: Entry, placer: Placer, taken: Collection[str]) -> tuple[str, str]:
+        """Add the line of what has no image; return its shard and id.
+
+        taken: ids that it must not get: its own file tells it apart.
+        """
+        image_id, group, shard = placer.place(entry.relative, entry.split)
+        if image_id in taken:
             image_id = placer.prefix + entry.fallback
-            while image_id in self._ids:
+            while image_id in taken:
                 image_id += " (again)"
-        self._ids[image_id] = entry.line["image"] or entry.fallback
-        self._of_shard[shard].append((image_id, _encode({**entry.line, "id": image_id, "group": group})))
+        return self._add(shard, image_id, group, entry)
 
-    def texts(self) -> dict[str, str]:
-        """Return each shard's text, its lines sorted by id. InputError: two images with one id."""
-        if self._duplicates:
-            raise InputError(self._duplicates, HEADLINE)
-        return {name: "".join(f"{text}\n" for _, text in sorted(lines)) for name, lines in self._of_shard.items()}
+    def extend(self, texts: Mapping[str, Iterable[tuple[str, str]]], classes: Mapping[str, Iterable[str]]) -> None:
+        """Add lines that were made elsewhere."""
+        for shard, lines in texts.items():
+            self.texts.setdefault(shard, []).extend(lines)
+        for shard, names in classes.items():
+            self.classes.setdefault(shard, set()).update(names)
 
-    def _refuse(self, image_id: str, image: str) -> None:
-        if len(self._duplicates) < _MOST_DUPLICATES:
-            found = f"{image_id} in both {self._ids[image_id]} and {image}"
-            cure = "Give each source a name, which is put in front of its ids."
-            self._duplicates.append(Problem("config", "data.sources[].name", found, cure))
+    def _add(self, shard: str, image_id: str, group: str, entry: Entry) -> tuple[str, str]:
+        text = _encode({**entry.line, "id": image_id, "group": group})
+        self.texts.setdefault(shard, []).append((image_id, text))
+        self.classes.setdefault(shard, set()).update(entry.classes)
+        return shard, image_id

@@ -1,36 +1,25 @@
 """What each file of the sources holds, by format: an image's digest, an annotation's content, a table's rows."""
 
 import hashlib
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping
+from pathlib import Path
 
 from odtl.annotations.model import Annotation
 from odtl.errors import InputError, Problem
 from odtl.file_cache import FileCache, Key, Report, read_files
 from odtl.files import sha256_of
-from odtl.inventory.listing import Source
 from odtl.sources import code_digest
 
 _HASH_AT_ONCE = 16 * 2**20
 
 
-def read_sources(sources: Sequence[Source], cache_path: str | os.PathLike, report: Report | None) -> dict[str, object]:
-    """Return what each file of the sources holds, by path; only new and changed ones are read.
-
-    image: the SHA-256 (hex) of its bytes.
-    voc:   [filename, width, height, boxes, labels, difficult, truncated] as in `Annotation`.
-    csv:   {"annotations": {filename: such a list}, "rows": [[filename, reason, field, found, done], ...]}.
-    What cannot be read is {"problems": [[reason, field, found, done], ...]}.
+def read_table(path: str, key: Key, cache_path: Path | None, report: Report | None) -> Mapping[str, object]:
+    """Return what a table holds; it is parsed only when it has changed.
 
     Raises InputError for a table that cannot be read at all.
     """
-    files = [
-        (kind, path, key)
-        for source in sources
-        for kind, files in (("image", source.images), *((source.format, files) for _, files in source.annotations))
-        for _, path, key in files
-    ]
-    return read_files(files, READERS, FileCache(cache_path, code_digest("inventory"), "inventory", report))
+    version = code_digest("inventory.reading")
+    return read_files([("csv", path, key)], READERS, FileCache(cache_path, version, "inventory", report))[path]
 
 
 def _read_image(path: str, key: Key) -> object:
@@ -74,6 +63,12 @@ def _left_out(problem: Problem) -> str:
     return f"left out. {problem.cure}"
 
 
+# From a file's path and key to what it holds, by kind.
+#
+# image: the SHA-256 (hex) of its bytes.
+# voc:   [filename, width, height, boxes, labels, difficult, truncated] as in `Annotation`.
+# csv:   {"annotations": {filename: such a list}, "rows": [[filename, reason, field, found, done], ...]}.
+# What cannot be read is {"problems": [[reason, field, found, done], ...]}.
 READERS = {"image": _read_image, "voc": _read_voc, "csv": _read_csv}
 
 

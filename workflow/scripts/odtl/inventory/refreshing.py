@@ -1,20 +1,78 @@
-"""The inventory brought up to date, with a short cut where nothing has changed."""
+"""The inventory brought up to date, at a cost that goes by what has changed.
+
+Nothing changed: every file is looked at (one stat each), nothing is read. Some files changed: these are read, and the
+manifests of their shards are written anew. Settings, code or much changed: all lines are made anew, but what the files
+hold is still known. What allows that is kept in the cache folder, and may be lost at any time.
+"""
 
 import contextlib
 import hashlib
 import json
-import marshal
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from odtl import scratch
 from odtl.file_cache import Report, is_settled, stat_key
-from odtl.files import atomic_open
+from odtl.inventory.entries import classes_in_use
 from odtl.inventory.listing import Source, list_sources
-from odtl.inventory.manifests import CLASSES_FILE, write
-from odtl.inventory.scanning import collector_paused, scan_sources
+from odtl.inventory.manifests import CLASSES_FILE, write, write_some
+from odtl.inventory.pairing import Unit, pair
+from odtl.inventory.paths import root_of
+from odtl.inventory.scanning import (
+    Plan,
+    Settings,
+    all_lines,
+    check_ids,
+    collector_paused,
+    inventory_of,
+    join,
+    make_placings,
+    make_plan,
+    some_lines,
+)
+from odtl.manifest import manifest_path
 from odtl.sources import code_digest
+from odtl.split import SPLITS, shard_name, shard_of
+
+# Above this share of the images, all lines are made anew: processes do that side by side.
+_MOST_CHANGED = 0.05
+_FEW = 100
+_VERSION = "state 1"
+
+
+@dataclass(frozen=True)
+class _State:
+    """What was there the last time.
+
+    settings: digest of settings and code; listing: of the sources' files ("": one was too young to be trusted).
+    outputs:  file name -> key of the manifests and of classes.txt; digests: shard -> SHA-256 of its manifest.
+    """
+
+    settings: str
+    listing: str
+    outputs: Mapping[str, tuple]
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What it takes to see which lines a change concerns, too large to be loaded when nothing has changed.
+
+    files:    state of each source.
+    young:    relative paths of files, per source, that may have changed again without a trace.
+    placings: per source.
+    open:     shard and id of each line that is not of a unit.
+    classes:  shard -> classes in use.
+    """
+
+    files: Sequence[Sequence]
+    young: Sequence[Sequence[str]]
+    placings: Sequence[tuple]
+    open: Sequence[tuple[str, str]]
+    classes: Mapping[str, Sequence[str]]
 
 
 @collector_paused()
@@ -25,42 +83,168 @@ def refresh(
     folder: str | os.PathLike,
     report: Report | None = None,
 ) -> dict[str, str]:
-    """Scan and write, but take a short cut when no file, setting or manifest has changed since the last time.
+    """Bring the manifests and classes.txt in `folder` up to date; return the SHA-256 (hex) of each shard's manifest.
 
-    Arguments as for `scan` and `write`; returns the SHA-256 (hex) of each shard's manifest. Every file is still
-    looked at (one stat each), but nothing is parsed, not even the cache.
+    The result is that of `write(scan(...), folder)`, whatever was there before. Arguments as for these.
     """
-    started = time.time_ns()
-    sources = list_sources(data_config)
-    state_path = Path(f"{os.fspath(cache_path)}.state")
-    fingerprint = _fingerprint(sources, data_config, labels_config)
-    if (digests := _unchanged(state_path, fingerprint, Path(folder))) is not None:
+    return _Refresh(data_config, labels_config, Path(cache_path), Path(folder), report).run()
+
+
+class _Refresh:
+    def __init__(
+        self, data_config: Mapping, labels_config: Mapping, cache: Path, folder: Path, report: Report | None
+    ) -> None:
+        self.data, self.folder, self.cache = data_config, folder, cache
+        self.settings = Settings(labels_config, cache, report)
+        self.started = time.time_ns()
+        self.sources = list_sources(data_config)
+        self.identity = _digest(code_digest("inventory"), data_config, labels_config)
+
+    def run(self) -> dict[str, str]:
+        """Do as little as will do."""
+        state = self._load_state()
+        listing = _listing_digest(self.sources)
+        if state is not None and state.listing == listing:
+            return dict(state.digests)
+        memory = self._load_memory() if state is not None else None
+        change = None if memory is None else _change(self.sources, self.data, memory)
+        if change is None:
+            digests, memory = self._all()
+        else:
+            digests, memory = self._some(change, state, memory)
+        self._save(listing, digests, memory)
         return digests
-    digests = write(scan_sources(sources, data_config, labels_config, cache_path, report), folder)
-    keys = {name: stat_key(os.stat(Path(folder) / name)) for name in _outputs(digests)}
-    if all(is_settled(key, started) for source in sources for *_, key in source.every_file()):
-        with atomic_open(state_path) as stream:
-            json.dump({"fingerprint": fingerprint, "digests": digests, "keys": keys}, stream)
-    return digests
+
+    def _all(self) -> tuple[dict[str, str], _Memory]:
+        plan = make_plan(self.sources, self.data)
+        lines, added = all_lines(plan, self.settings)
+        digests = write(inventory_of(lines, int(self.data["shards"])), self.folder)
+        classes = {shard: sorted(names) for shard, names in lines.classes.items()}
+        return digests, self._memory(plan, added, classes)
+
+    def _some(self, change: "_Change", state: _State, memory: _Memory) -> tuple[dict[str, str], _Memory]:
+        """Replace the lines of what has changed, and of all that is not settled."""
+        lines, added = some_lines(change.plan, self.settings, change.units)
+        removed: dict[str, set[str]] = {}
+        for shard, line_id in [*_places(change.ids, int(self.data["shards"])), *memory.open]:
+            removed.setdefault(shard, set()).add(line_id)
+        texts, classes = {}, dict(memory.classes)
+        for shard in removed.keys() | lines.texts.keys():
+            kept = [(line["id"], text, line) for text, line in _read_lines(manifest_path(self.folder, shard))]
+            kept = [entry for entry in kept if entry[0] not in removed.get(shard, ())]
+            texts[shard] = join([(line_id, text) for line_id, text, _ in kept] + lines.texts.get(shard, []))
+            used = lines.classes.get(shard, set()).union(*(classes_in_use(line) for *_, line in kept))
+            classes[shard] = sorted(used)
+        digests = write_some(texts, sorted(set().union(*classes.values())), self.folder)
+        return {**state.digests, **digests}, self._memory(change.plan, added, classes)
+
+    def _memory(self, plan: Plan, added: Sequence[tuple[str, str]], classes: Mapping[str, Sequence[str]]) -> _Memory:
+        return _Memory(
+            files=[source.state for source in self.sources],
+            young=[_young(source, self.started) for source in self.sources],
+            placings=[astuple(placing) for placing in plan.placings],
+            open=list(added),
+            classes=classes,
+        )
+
+    def _load_state(self) -> _State | None:
+        """Return the last state if it was of these settings and its outputs are as they were left."""
+        content = scratch.load(self.cache / "state", _VERSION)
+        if content is None:
+            return None
+        state = _State(*content)
+        with contextlib.suppress(OSError):
+            if state.settings == self.identity and all(
+                stat_key(os.stat(self.folder / name)) == key for name, key in state.outputs.items()
+            ):
+                return state
+        return None
+
+    def _load_memory(self) -> _Memory | None:
+        content = scratch.load(self.cache / "memory", _VERSION)
+        return None if content is None else _Memory(*content)
+
+    def _save(self, listing: str, digests: Mapping[str, str], memory: _Memory) -> None:
+        # The state last: it vouches for the memory and for the outputs.
+        (self.cache / "state").unlink(missing_ok=True)
+        scratch.save(self.cache / "memory", _VERSION, list(vars(memory).values()))
+        outputs = {name: stat_key(os.stat(self.folder / name)) for name in _outputs(digests)}
+        state = _State(self.identity, "" if any(memory.young) else listing, outputs, dict(digests))
+        scratch.save(self.cache / "state", _VERSION, list(vars(state).values()))
 
 
-def _fingerprint(sources: Sequence[Source], data_config: Mapping, labels_config: Mapping) -> str:
-    settings = json.dumps([code_digest("inventory"), data_config, labels_config], sort_keys=True, default=str)
-    hasher = hashlib.sha256(settings.encode())
+@dataclass(frozen=True)
+class _Change:
+    """What is not as it was: the units to make anew, and the ids of all images that are, or were, concerned."""
+
+    plan: Plan
+    units: list[tuple[int, Unit]]
+    ids: set[str]
+
+
+def _change(sources: Sequence[Source], data_config: Mapping, memory: _Memory) -> _Change | None:
+    """Return what the files that are not as they were concern; None if that is too much."""
+    placings = make_placings(sources, data_config)
+    if [astuple(placing) for placing in placings] != list(memory.placings):
+        return None
+    before = [source.as_it_was(state) for source, state in zip(sources, memory.files, strict=True)]
+    roots = []
+    for now, then, young in zip(sources, before, memory.young, strict=True):
+        roots.append({root_of(path) for path in [*now.differences(then), *young]})
+    if sum(map(len, roots)) > max(_FEW, _MOST_CHANGED * sum(source.root.count() for source in sources)):
+        return None
+    check_ids(sources, placings)
+    # Where all was settled, other files have no say. If all is not settled now, the plan says so.
+    some = [source.select(wanted) for source, wanted in zip(sources, roots, strict=True)]
+    plan = Plan(some, [pair(source) for source in some], placings)
+    if memory.open or any(pairing.open_annotations for pairing in plan.pairings):
+        plan = Plan(sources, [pair(source) for source in sources], placings)
+    once_open = {line_id for _, line_id in memory.open}
+    units, ids = [], set()
+    for number, (pairing, wanted) in enumerate(zip(plan.pairings, roots, strict=True)):
+        prefix = placings[number].prefix
+        # The lines of what is, or was, not settled are made anew in any case.
+        ids |= {prefix + image[0] for image in pairing.open_images}
+        images = [*plan.sources[number].images, *before[number].select(wanted).images]
+        ids |= {prefix + image[0] for image in images if root_of(image[0]) in wanted}
+        units += [
+            (number, unit)
+            for unit in pairing.units
+            if root_of(unit[0][0]) in wanted or prefix + unit[0][0] in once_open
+        ]
+    return _Change(plan, units, ids)
+
+
+def _young(source: Source, at: int) -> list[str]:
+    """Return the files that may change once more within the resolution of their time stamps."""
+    tables = [part[1] for _, part in source.parts if isinstance(part, tuple) and not is_settled(part[2], at)]
+    trees = [part for _, part in source.parts if not isinstance(part, tuple)]
+    return tables + [path for tree in (source.root, *trees) for path in tree.young(at)]
+
+
+def _places(ids: set[str], shards: int) -> Iterator[tuple[str, str]]:
+    # Only the split of a line is not known from its id.
+    for line_id in ids:
+        for split in SPLITS:
+            yield shard_name(split, shard_of(line_id, shards), shards), line_id
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, dict]]:
+    with open(path, encoding="utf-8", newline="\n") as stream:
+        for text in stream:
+            yield text[:-1], json.loads(text)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _listing_digest(sources: Sequence[Source]) -> str:
+    hasher = hashlib.sha256()
     for source in sources:
-        # Version 2 of marshal writes equal content as equal bytes; later ones look at object identity too.
-        hasher.update(marshal.dumps([source.images, source.annotations], 2))
+        for part in source.state:
+            hasher.update(part if isinstance(part, bytes) else repr(part).encode("utf-8", "surrogatepass"))
     return hasher.hexdigest()
-
-
-def _unchanged(state_path: Path, fingerprint: str, folder: Path) -> dict[str, str] | None:
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        state = json.loads(state_path.read_text(encoding="utf-8"))
-        if state["fingerprint"] == fingerprint and all(
-            stat_key(os.stat(folder / name)) == key for name, key in state["keys"].items()
-        ):
-            return state["digests"]
-    return None
 
 
 def _outputs(digests: Mapping[str, str]) -> list[str]:

@@ -1,19 +1,36 @@
-"""From the sources to the manifests' texts."""
+"""From the sources to the lines of the manifests: all of them, or those that a change concerns."""
 
 import contextlib
 import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from odtl import file_cache
+from odtl.errors import InputError, Problem
 from odtl.file_cache import Report
-from odtl.inventory.claims import csv_claims, exact_name, same_stem, voc_claims
+from odtl.inventory.claims import Claim, exact_name, same_stem, table_claims, voc_claim
 from odtl.inventory.classes import Classifier
 from odtl.inventory.entries import image_entry, orphan_entry, row_entry
-from odtl.inventory.listing import Source, list_sources
+from odtl.inventory.listing import HEADLINE, Source, list_sources
 from odtl.inventory.matching import Match, match
-from odtl.inventory.placing import Lines, Placer
-from odtl.inventory.reading import read_sources
+from odtl.inventory.pairing import Pairing, Unit, images_by_stem, pair
+from odtl.inventory.paths import stem_of
+from odtl.inventory.pieces import Piece, placing_tuple
+from odtl.inventory.placing import Lines, Placer, Placing, placing_of
+from odtl.inventory.reading import read_table
+from odtl.inventory.workers import work_off
+from odtl.sources import code_digest
+from odtl.split import shard_names
+
+_MOST_DUPLICATES = 20
+# Pieces of the sources: few files are one, which costs one file of what is kept; else so many that one changed
+# annotation costs a small part of what is kept, and that all processes have something to do.
+_PIECES = 64
+_SMALL = 2000
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,24 @@ class Inventory:
     def size(self) -> int:
         """Number of images and of annotations without image."""
         return sum(text.count("\n") for text in self.manifests.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, as far as file names tell: each source with its pairing and its placing."""
+
+    sources: Sequence[Source]
+    pairings: Sequence[Pairing]
+    placings: Sequence[Placing]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How it is done: the `labels` section, where to keep what files hold, and where progress is told."""
+
+    labels: Mapping
+    cache: Path | None
+    report: Report | None
 
 
 @contextlib.contextmanager
@@ -43,13 +78,13 @@ def collector_paused() -> Iterator[None]:
 
 @collector_paused()
 def scan(
-    data_config: Mapping, labels_config: Mapping, cache_path: str | os.PathLike, report: Report | None = None
+    data_config: Mapping, labels_config: Mapping, cache_path: str | os.PathLike | None, report: Report | None = None
 ) -> Inventory:
     """List the sources, read what is new or changed, match annotations with images, and give each its shard.
 
     data_config:   the user's `data` section: `sources`, `split`, `shards`.
     labels_config: the user's `labels` section: `classes` (a list, or None for whatever occurs) and `aliases`.
-    cache_path:    what was read before, by path, size, times and inode; a damaged one is ignored.
+    cache_path:    folder of what was read before, by path, size, times and inode; damaged files in it are ignored.
     report:        called with a line of progress now and then; by default it is printed to stderr.
 
     An annotation belongs to the image with the same path without extension; else to the nearest one with the same base
@@ -62,36 +97,188 @@ def scan(
     Raises InputError with every problem that concerns the sources as a whole: a folder or table that is not there, no
     images, no annotations, one id twice.
     """
-    return scan_sources(list_sources(data_config), data_config, labels_config, cache_path, report)
+    settings = Settings(labels_config, cache_path and Path(cache_path), report)
+    lines, _ = all_lines(make_plan(list_sources(data_config), data_config), settings)
+    return inventory_of(lines, int(data_config["shards"]))
 
 
-def scan_sources(
-    sources: Sequence[Source],
-    data_config: Mapping,
-    labels_config: Mapping,
-    cache_path: str | os.PathLike,
-    report: Report | None,
-) -> Inventory:
-    """Do what `scan` does with sources whose files have been listed."""
-    values = read_sources(sources, cache_path, report)
-    shards = int(data_config["shards"])
-    classify = Classifier(labels_config)
-    lines = Lines(shards)
-    matched = [(Placer(source, data_config["split"], shards), *_match_source(source, values)) for source in sources]
-    for source, (placer, found, _) in zip(sources, matched, strict=True):
+def inventory_of(lines: Lines, shards: int) -> Inventory:
+    """Return the inventory that consists of these lines."""
+    texts = {name: join(lines.texts.get(name, ())) for name in shard_names(shards)}
+    return Inventory(texts, tuple(sorted(set().union(*lines.classes.values()))))
+
+
+def join(lines: Collection[tuple[str, str]]) -> str:
+    """Return a manifest's text from its lines, (id, text) each."""
+    return "".join(f"{text}\n" for _, text in sorted(lines))
+
+
+def make_plan(sources: Sequence[Source], data_config: Mapping) -> Plan:
+    """Return the plan for sources whose files have been listed. InputError: two images with one id."""
+    placings = make_placings(sources, data_config)
+    check_ids(sources, placings)
+    return Plan(sources, [pair(source) for source in sources], placings)
+
+
+def make_placings(sources: Sequence[Source], data_config: Mapping) -> list[Placing]:
+    """Return the placing of each source."""
+    return [placing_of(source, data_config["split"], int(data_config["shards"])) for source in sources]
+
+
+def all_lines(plan: Plan, settings: Settings) -> tuple[Lines, list[tuple[str, str]]]:
+    """Return all lines, and shard and id of those that are not of a unit."""
+    units = [(number, unit) for number, pairing in enumerate(plan.pairings) for unit in pairing.units]
+    return some_lines(plan, settings, units, complete=True)
+
+
+def some_lines(
+    plan: Plan, settings: Settings, units: Sequence[tuple[int, Unit]], complete: bool = False
+) -> tuple[Lines, list[tuple[str, str]]]:
+    """Return the lines of some units, (number of the source, unit) each, and of all that is not settled.
+
+    Also returns shard and id of the latter. complete: these are all units there are.
+    """
+    lines, values = Lines(), {}
+    pieces = _pieces(plan, settings, units, complete)
+    progress = _Progress(pieces, settings.report)
+    for done in work_off(pieces):
+        lines.extend(done["texts"], done["classes"])
+        values.update(done["values"])
+        progress.add(done["count"])
+    return lines, _add_open(lines, plan, settings, values)
+
+
+def check_ids(sources: Sequence[Source], placings: Sequence[Placing]) -> None:
+    """Raise InputError where two images of different sources have one id."""
+    if len(sources) < 2:
+        # A path is in a source once.
+        return
+    owners: dict[str, str] = {}
+    duplicates: list[Problem] = []
+    for source, placing in zip(sources, placings, strict=True):
         for relative, path, _ in source.images:
-            lines.add(image_entry(relative, path, values[path], found, classify), placer)
-    for placer, found, loose in matched:
-        for claim, why in found.orphans:
-            lines.add(orphan_entry(claim, why, classify), placer)
-        for path, problem in loose:
-            lines.add(row_entry(path, problem), placer)
-    return Inventory(lines.texts(), tuple(sorted(classify.used)))
+            image_id = placing.prefix + relative
+            if image_id not in owners:
+                owners[image_id] = path
+            elif len(duplicates) < _MOST_DUPLICATES:
+                found = f"{image_id} in both {owners[image_id]} and {path}"
+                cure = "Give each source a name, which is put in front of its ids."
+                duplicates.append(Problem("config", "data.sources[].name", found, cure))
+    if duplicates:
+        raise InputError(duplicates, HEADLINE)
 
 
-def _match_source(source: Source, values: Mapping[str, object]) -> tuple[Match, list[tuple[str, dict]]]:
+def _pieces(plan: Plan, settings: Settings, units: Sequence[tuple[int, Unit]], complete: bool) -> list[Piece]:
+    count = 1 if sum(len(source.images) for source in plan.sources) < _SMALL else _PIECES
+    common = {
+        "labels": {"classes": settings.labels.get("classes"), "aliases": settings.labels.get("aliases")},
+        "placings": [placing_tuple(placing) for placing in plan.placings],
+        "readers": code_digest("inventory.reading"),
+        "complete": complete,
+    }
+    pieces: list[Piece] = [
+        {**common, "units": [], "files": [], "cache": _piece_path(settings, index, count)} for index in range(count)
+    ]
+    for unit in units:
+        pieces[_piece_of(unit[1][0][0], count)]["units"].append(unit)
+    for source, pairing in zip(plan.sources, plan.pairings, strict=True):
+        for relative, path, key in pairing.open_images:
+            pieces[_piece_of(relative, count)]["files"].append(("image", path, key))
+        for _, (relative, path, key) in pairing.open_annotations if source.format == "voc" else ():
+            pieces[_piece_of(relative[:-4], count)]["files"].append(("voc", path, key))
+    return pieces if complete else [piece for piece in pieces if piece["units"] or piece["files"]]
+
+
+def _piece_of(relative: str, count: int) -> int:
+    # An image and its annotation have the same stem and so go together, whatever else there is.
+    return zlib.crc32(stem_of(relative).encode("utf-8", "surrogatepass")) % count if count > 1 else 0
+
+
+def _piece_path(settings: Settings, index: int, count: int) -> str | None:
+    return None if settings.cache is None else str(settings.cache / f"piece-{index:03d}-of-{count:03d}")
+
+
+def _add_open(lines: Lines, plan: Plan, settings: Settings, values: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Add the lines of what is not settled; return shard and id of each."""
+    classify = Classifier(settings.labels)
+    tables = _read_tables(plan, settings)
+    added, later = [], []
+    for source, pairing, placing in zip(plan.sources, plan.pairings, plan.placings, strict=True):
+        if not pairing.open_annotations:
+            continue
+        placer = Placer(placing)
+        found, loose = _match(source, pairing, tables | values)
+        for relative, path, _ in pairing.open_images:
+            claim, problems = found.claims.get(relative), found.problems.get(relative, ())
+            entry = image_entry(relative, path, values[path], claim, problems, classify)
+            added.append(lines.add_image(entry, placer))
+        later += [(orphan_entry(claim, why, classify), placer) for claim, why in found.orphans]
+        later += [(row_entry(path, problem), placer) for path, problem in loose]
+    if later:
+        taken = _image_ids(plan)
+        for entry, placer in later:
+            added.append(lines.add_other(entry, placer, taken))
+            taken.add(added[-1][1])
+    return added
+
+
+def _read_tables(plan: Plan, settings: Settings) -> dict[str, object]:
+    """Return what the tables hold, by path. InputError: all that is wrong with all of them."""
+    tables, problems = {}, []
+    for source, pairing in zip(plan.sources, plan.pairings, strict=True):
+        for _, (_, path, key) in pairing.open_annotations if source.format == "csv" else ():
+            try:
+                tables[path] = read_table(path, key, _table_path(settings, path), settings.report)
+            except InputError as error:
+                problems += error.problems
+    if problems:
+        raise InputError(problems, HEADLINE)
+    return tables
+
+
+def _match(source: Source, pairing: Pairing, values: Mapping[str, object]) -> tuple[Match, list[tuple[str, dict]]]:
     images = [relative for relative, *_ in source.images]
+    claims: list[Claim] = []
+    loose: list[tuple[str, dict]] = []
+    by_path: Callable[[Claim], list[str]]
     if source.format == "csv":
-        claims, loose = csv_claims(source, values)
-        return match(images, claims, exact_name(images)), loose
-    return match(images, voc_claims(source, values), same_stem(images)), []
+        for split, file in pairing.open_annotations:
+            rows, problems = table_claims(file, split, values[file[1]])
+            claims += rows
+            loose += problems
+        by_path = exact_name(images)
+    else:
+        claims = [voc_claim(file, split, values[file[1]]) for split, file in pairing.open_annotations]
+        by_path = same_stem(images_by_stem(source.images))
+    settled = {image[0]: annotation[1] for image, _, annotation in pairing.units if annotation}
+    return match(images, claims, by_path, settled), loose
+
+
+def _table_path(settings: Settings, path: str) -> Path | None:
+    name = f"table-{zlib.crc32(path.encode('utf-8', 'surrogatepass')):08x}.json"
+    return None if settings.cache is None else settings.cache / name
+
+
+def _image_ids(plan: Plan) -> set[str]:
+    parts = zip(plan.sources, plan.placings, strict=True)
+    return {placing.prefix + relative for source, placing in parts for relative, *_ in source.images}
+
+
+class _Progress:
+    """A line now and then, of how far the reading is."""
+
+    def __init__(self, pieces: Sequence[Piece], report: Report | None) -> None:
+        units = [unit for piece in pieces for _, unit in piece["units"]]
+        self._total = sum(2 if unit[2] else 1 for unit in units) + sum(len(piece["files"]) for piece in pieces)
+        self._report = report or file_cache.print_progress
+        self._done = 0
+        self._begun = self._told = time.monotonic()
+
+    def add(self, count: int) -> None:
+        """Tell that so many more files have been looked at."""
+        self._done += count
+        now = time.monotonic()
+        if now - self._told > file_cache.PROGRESS_SECONDS and self._done:
+            self._told = now
+            left = (now - self._begun) / self._done * (self._total - self._done)
+            self._report(f"inventory: {self._done:,} of {self._total:,} files looked at, about {left:.0f} s left")

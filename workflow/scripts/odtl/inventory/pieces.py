@@ -1,0 +1,106 @@
+"""One piece of the sources: read what is new or changed in it, and make the lines of its units.
+
+A piece is a plain dict, and so is what comes of it: both go through a pipe to and from another process.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import astuple
+from pathlib import Path
+from typing import TypedDict
+
+from odtl import scratch
+from odtl.file_cache import Key, is_settled
+from odtl.inventory import reading
+from odtl.inventory.claims import voc_claim
+from odtl.inventory.classes import Classifier
+from odtl.inventory.entries import image_entry
+from odtl.inventory.pairing import Unit
+from odtl.inventory.placing import Lines, Placer, Placing
+
+_CACHE_VERSION = "piece 1"
+
+
+class Piece(TypedDict):
+    """Some files of the sources.
+
+    units:    (number of the source, unit): lines to make.
+    files:    (kind, path, key): files that are only to be read.
+    labels:   the `labels` section; placings: one for each source, as tuples.
+    cache:    where to keep what files hold; None: nowhere.
+    readers:  version of the annotations' readers: what another one read is read anew.
+    complete: whether these are all files of the piece: the cache forgets all others.
+    """
+
+    units: list[tuple[int, Unit]]
+    files: list[tuple[str, str, Key]]
+    labels: dict
+    placings: list[tuple]
+    cache: str | None
+    readers: str
+    complete: bool
+
+
+class Done(TypedDict):
+    """What came of a piece: lines and classes in use by shard, what its files hold, how many were looked at."""
+
+    texts: dict[str, list[tuple[str, str]]]
+    classes: dict[str, set[str]]
+    values: dict[str, object]
+    count: int
+
+
+def work(piece: Piece) -> Done:
+    """Read and make the lines of a piece."""
+    kept = _Kept(piece)
+    classify = Classifier(piece["labels"])
+    placers = [Placer(Placing(*placing)) for placing in piece["placings"]]
+    lines = Lines()
+    for number, (image, split, annotation) in piece["units"]:
+        value = kept.value("image", image[1], image[2])
+        claim = annotation and voc_claim(annotation, split, kept.value("voc", annotation[1], annotation[2]))
+        lines.add_image(image_entry(image[0], image[1], value, claim, (), classify), placers[number])
+    values = {path: kept.value(kind, path, key) for kind, path, key in piece["files"]}
+    kept.save()
+    count = sum(2 if annotation else 1 for _, (_, _, annotation) in piece["units"]) + len(values)
+    return {"texts": lines.texts, "classes": lines.classes, "values": values, "count": count}
+
+
+def placing_tuple(placing: Placing) -> tuple:
+    """Return a placing as a piece holds it."""
+    return astuple(placing)
+
+
+class _Kept:
+    """What the files of a piece held when they were last read, by kind and path."""
+
+    def __init__(self, piece: Piece) -> None:
+        self._path = None if piece["cache"] is None else Path(piece["cache"])
+        self._readers, self._started = piece["readers"], time.time_ns()
+        content = None if self._path is None else scratch.load(self._path, _CACHE_VERSION)
+        old: Mapping = content or {"readers": "", "image": {}, "voc": {}}
+        # The digest of an image's bytes is the same whoever reads it.
+        self._old = {"image": old["image"], "voc": old["voc"] if old["readers"] == self._readers else {}}
+        self._new: dict[str, dict] = {"image": {}, "voc": {}} if piece["complete"] else dict(self._old)
+        self._changed = content is None
+
+    def value(self, kind: str, path: str, key: Key) -> object:
+        """Return what a file holds."""
+        entry = self._old[kind].get(path)
+        if entry is not None and key is not None and entry[0] == key:
+            self._new[kind][path] = entry
+            return entry[1]
+        value = reading.READERS[kind](path, key)
+        self._changed = True
+        # An image that could not be read may be readable the next time, without a change of its key.
+        if is_settled(key, self._started) and not (kind == "image" and isinstance(value, dict)):
+            self._new[kind][path] = (key, value)
+        else:
+            self._new[kind].pop(path, None)
+        return value
+
+    def save(self) -> None:
+        """Keep what is known now."""
+        gone = any(len(self._new[kind]) != len(self._old[kind]) for kind in self._new)
+        if self._path is not None and (self._changed or gone):
+            scratch.save(self._path, _CACHE_VERSION, {"readers": self._readers, **self._new})
