@@ -36,7 +36,7 @@ def load_inputs():
     check_config(config, HOME / "workflow/schemas/config.schema.yaml", models)
     # Nor is a manifest changed under another run.
     if LOCK and LOCK.held:
-        inventory.refresh(config["data"], config["labels"], f"{STATE}/inventory", "results/inventory")
+        inventory.refresh(config["data"], config["labels"], f"{STATE}/sources", "results/inventory")
         listing.write_listing(images_to_detect(), "results/inventory/detect.csv")
     return models
 
