@@ -104,6 +104,7 @@ def test_manifests_are_read_back():
     assert (other.id, other.image, other.sha256, other.annotation) == ("b", None, None, None)
     assert [problem.reason for problem in other.problems] == ["annotation_unreadable", "image_missing"]
     assert inventory.read_classes("out") == ["cup"]
+    assert inventory.read_shard_classes("out") == {"test-00000-of-00001": ["cup"]}
 
 
 # --- Matching ----------------------------------------------------------------------------------------------------
@@ -507,7 +508,7 @@ def test_only_the_shard_of_a_change_is_written():
     data = config(source(split="train"), shards=4)
     inventory.write(scan(data), "out")
     before = stamps()
-    assert len(before) == 13
+    assert len(before) == 14
     put("d/3.xml", voc_xml("3.jpg", (64, 48), [("cup", (1, 2, 31, 40))]))
     inventory.write(scan(data), "out")
     changed = {name for name, stamp in stamps().items() if before[name] != stamp}
@@ -531,7 +532,12 @@ def test_manifests_of_shards_that_are_gone_are_removed_and_other_files_stay():
     inventory.write(scan(config(shards=3)), "out")
     put("out/notes.jsonl", "mine")
     inventory.write(scan(config(shards=2)), "out")
-    assert set(stamps()) == {"classes.txt", "notes.jsonl", *(f"{name}.jsonl" for name in shard_names(2))}
+    assert set(stamps()) == {
+        "classes.txt",
+        "classes.json",
+        "notes.jsonl",
+        *(f"{name}.jsonl" for name in shard_names(2)),
+    }
 
 
 def age(folder: str = "d") -> None:

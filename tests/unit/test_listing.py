@@ -119,3 +119,23 @@ def test_spread_takes_from_everywhere():
     assert spread(range(10), 5) == [0, 2, 4, 6, 8]
     assert spread(range(3), 5) == [0, 1, 2]
     assert spread(range(3), None) == [0, 1, 2]
+
+
+def test_listing_is_made_only_under_a_new_mark_or_where_the_file_was_touched(tmp_path):
+    path, cache, made = tmp_path / "out/list.csv", tmp_path / "cache", []
+
+    def refresh(mark, *names):
+        def make():
+            made.append(mark)
+            return [Listed(name, f"in/{name}", "0") for name in names]
+
+        listing.refresh_listing(path, mark, make, cache)
+        return list(read_listing(path))
+
+    assert refresh([None, ["x"]], "a") == ["a"]
+    assert refresh([None, ["x"]], "b") == ["a"] and len(made) == 1
+    assert refresh([5, ["x"]], "b") == ["b"] and len(made) == 2
+    path.write_text("name,path,sha256\n", encoding="utf-8")
+    assert refresh([5, ["x"]], "b") == ["b"] and len(made) == 3
+    path.unlink()
+    assert refresh([5, ["x"]], "b") == ["b"] and len(made) == 4

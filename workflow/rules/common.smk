@@ -31,23 +31,30 @@ workflow.global_resources.setdefault("gpu", 1)
 
 
 def load_inputs():
-    """Check the configuration and bring the inventory up to date; return the zoo."""
+    """Check the configuration and bring the inventory up to date; return the zoo, and the digest of each manifest.
+
+    A process that does not bring it up to date has no digests: it takes the manifests as they are.
+    """
     models = zoo.load([HOME / "workflow/zoo.yaml", *config["pretrained"]["zoo"]])
     check_config(config, HOME / "workflow/schemas/config.schema.yaml", models)
     # Nor is a manifest changed under another run.
+    digests = {}
     if LOCK and LOCK.held:
-        inventory.refresh(config["data"], config["labels"], f"{STATE}/sources", "results/inventory")
-        listing.write_listing(images_to_detect(), "results/inventory/detect.csv")
-    return models
+        digests = inventory.refresh(config["data"], config["labels"], f"{STATE}/sources", "results/inventory")
+        list_images_to_detect(digests)
+    return models, digests
 
 
-def images_to_detect():
-    """Return the images that the detector is tried on."""
-    folder, limit = config["detect"]["images"], config["detect"]["max_images"]
+def list_images_to_detect(digests):
+    """Write the list of images that the detector is tried on."""
+    path, folder, limit = "results/inventory/detect.csv", config["detect"]["images"], config["detect"]["max_images"]
     if folder:
-        return listing.list_folder(folder, limit, f"{STATE}/detect")
+        listing.write_listing(listing.list_folder(folder, limit, f"{STATE}/detect"), path)
+        return
     shards = [shard_name("test", i, config["data"]["shards"]) for i in range(config["data"]["shards"])]
-    return listing.list_manifests([manifest.manifest_path("results/inventory", shard) for shard in shards], limit)
+    manifests = [str(manifest.manifest_path("results/inventory", shard)) for shard in shards]
+    mark = [limit, [digests[shard] for shard in shards]]
+    listing.refresh_listing(path, mark, lambda: listing.list_manifests(manifests, limit), f"{STATE}/detect-manifests")
 
 
 @contextlib.contextmanager
@@ -78,7 +85,7 @@ with told_clearly():
     running_jobs.announce(STATE)
     # A job that Snakemake starts takes the manifests as they are: only the main process scans.
     LOCK = run_lock.take(STATE, ".snakemake/locks", "results") if workflow.is_main_process else None
-    ZOO = load_inputs()
+    ZOO, DIGESTS = load_inputs()
 
 EXPERIMENTS = list(config["experiments"])
 SETTINGS = {name: experiment_settings(config, name) for name in EXPERIMENTS}
@@ -108,7 +115,7 @@ def shards_of(pattern, split):
 @functools.cache
 def manifest_digest(shard):
     """Return the digest of a shard's manifest."""
-    return manifest.digest(manifest.manifest_path("results/inventory", shard))
+    return DIGESTS.get(shard) or manifest.digest(manifest.manifest_path("results/inventory", shard))
 
 
 def pretrained_of(wildcards):

@@ -10,10 +10,12 @@ from typing import TypeVar
 import PIL
 from PIL import Image
 
+from odtl import scratch
 from odtl.errors import InputError, Problem
 from odtl.file_cache import FileCache, key_of, read_files
 from odtl.files import sha256_of, write_text_if_changed
 from odtl.manifest import iterate_manifest
+from odtl.sources import code_digest
 
 COLUMNS = ("name", "path", "sha256")
 # What one of these says of a file need not hold for another: Pillow decides what is an image.
@@ -58,6 +60,21 @@ def write_listing(entries: Sequence[Listed], path: str | os.PathLike) -> None:
     rows = [COLUMNS, *map(astuple, entries)]
     text = "".join(",".join('"' + cell.replace('"', '""') + '"' for cell in row) + "\n" for row in rows)
     write_text_if_changed(path, text)
+
+
+def refresh_listing(
+    path: str | os.PathLike, mark: object, make: Callable[[], Sequence[Listed]], cache_path: str | os.PathLike
+) -> None:
+    """Write the listing that `make` returns, unless the one that is there was made under the same mark.
+
+    mark:       of all that the listing depends on: numbers, strings, and lists, tuples and dicts of these.
+    cache_path: where to keep the mark.
+    """
+    version, known = code_digest("listing"), scratch.load(cache_path, "listing 1")
+    if known is not None and known == (version, mark, key_of(path)):
+        return
+    write_listing(make(), path)
+    scratch.save(cache_path, "listing 1", (version, mark, key_of(path)))
 
 
 def read_listing(path: str | os.PathLike) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 import contextlib
 import hashlib
+import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from odtl.files import write_text_if_changed
@@ -12,14 +13,15 @@ from odtl.manifest import manifest_path
 from odtl.split import parse_shard_name
 
 CLASSES_FILE = "classes.txt"
+SHARD_CLASSES_FILE = "classes.json"
 
 
 def write(inventory: Inventory, folder: str | os.PathLike) -> dict[str, str]:
-    """Write the manifests and classes.txt into `folder`, each only when its content has changed.
+    """Write the manifests, classes.txt and classes.json into `folder`, each only when its content has changed.
 
     Manifests of shards that are no more are removed. Returns the SHA-256 (hex) of each shard's text.
     """
-    digests = write_some(inventory.manifests, inventory.classes, folder)
+    digests = write_some(inventory.manifests, inventory.shard_classes, folder)
     for path in Path(folder).glob("*.jsonl"):
         with contextlib.suppress(ValueError):
             parse_shard_name(path.stem)
@@ -28,13 +30,23 @@ def write(inventory: Inventory, folder: str | os.PathLike) -> dict[str, str]:
     return digests
 
 
-def write_some(texts: Mapping[str, str], classes: Collection[str], folder: str | os.PathLike) -> dict[str, str]:
-    """Do what `write` does for the manifests of some shards, and leave all others as they are."""
+def write_some(
+    texts: Mapping[str, str], shard_classes: Mapping[str, Sequence[str]], folder: str | os.PathLike
+) -> dict[str, str]:
+    """Write the manifests of some shards, leave all others as they are, and write the classes of all shards."""
     folder = Path(folder)
     for name, text in texts.items():
         write_text_if_changed(manifest_path(folder, name), text)
+    classes = sorted(set().union(*shard_classes.values()))
     write_text_if_changed(folder / CLASSES_FILE, "".join(f"{name}\n" for name in classes))
+    by_shard = json.dumps(shard_classes, indent=1, sort_keys=True, ensure_ascii=False)
+    write_text_if_changed(folder / SHARD_CLASSES_FILE, f"{by_shard}\n")
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+
+
+def read_shard_classes(folder: str | os.PathLike) -> dict[str, list[str]]:
+    """Return the classes in use by shard, as `write` left them in `folder`; shards without any are left out."""
+    return json.loads((Path(folder) / SHARD_CLASSES_FILE).read_text(encoding="utf-8"))
 
 
 def read_classes(folder: str | os.PathLike) -> list[str]:

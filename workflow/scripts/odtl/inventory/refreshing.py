@@ -18,7 +18,7 @@ from odtl import scratch
 from odtl.file_cache import Report, is_settled, stat_key
 from odtl.inventory.entries import classes_in_use
 from odtl.inventory.listing import Source, list_sources
-from odtl.inventory.manifests import CLASSES_FILE, write, write_some
+from odtl.inventory.manifests import CLASSES_FILE, SHARD_CLASSES_FILE, write, write_some
 from odtl.inventory.pairing import Unit, pair
 from odtl.inventory.paths import root_of
 from odtl.inventory.scanning import (
@@ -48,7 +48,7 @@ class _State:
     """What was there the last time.
 
     settings: digest of settings and code; listing: of the sources' files ("": one was too young to be trusted).
-    outputs:  file name -> key of the manifests and of classes.txt; digests: shard -> SHA-256 of its manifest.
+    outputs:  file name -> key of what was written; digests: shard -> SHA-256 of its manifest.
     """
 
     settings: str
@@ -83,9 +83,10 @@ def refresh(
     folder: str | os.PathLike,
     report: Report | None = None,
 ) -> dict[str, str]:
-    """Bring the manifests and classes.txt in `folder` up to date; return the SHA-256 (hex) of each shard's manifest.
+    """Bring the manifests and lists of classes in `folder` up to date.
 
-    The result is that of `write(scan(...), folder)`, whatever was there before. Arguments as for these.
+    Returns the SHA-256 (hex) of each shard's manifest. The result is that of `write(scan(...), folder)`, whatever was
+    there before. Arguments as for these.
     """
     return _Refresh(data_config, labels_config, Path(cache_path), Path(folder), report).run()
 
@@ -118,9 +119,8 @@ class _Refresh:
     def _all(self) -> tuple[dict[str, str], _Memory]:
         plan = make_plan(self.sources, self.data)
         lines, added = all_lines(plan, self.settings)
-        digests = write(inventory_of(lines, int(self.data["shards"])), self.folder)
-        classes = {shard: sorted(names) for shard, names in lines.classes.items()}
-        return digests, self._memory(plan, added, classes)
+        inventory = inventory_of(lines, int(self.data["shards"]))
+        return write(inventory, self.folder), self._memory(plan, added, inventory.shard_classes)
 
     def _some(self, change: "_Change", state: _State, memory: _Memory) -> tuple[dict[str, str], _Memory]:
         """Replace the lines of what has changed, and of all that is not settled."""
@@ -135,7 +135,8 @@ class _Refresh:
             texts[shard] = join([(line_id, text) for line_id, text, _ in kept] + lines.texts.get(shard, []))
             used = lines.classes.get(shard, set()).union(*(classes_in_use(line) for *_, line in kept))
             classes[shard] = sorted(used)
-        digests = write_some(texts, sorted(set().union(*classes.values())), self.folder)
+        classes = {shard: names for shard, names in classes.items() if names}
+        digests = write_some(texts, classes, self.folder)
         return {**state.digests, **digests}, self._memory(change.plan, added, classes)
 
     def _memory(self, plan: Plan, added: Sequence[tuple[str, str]], classes: Mapping[str, Sequence[str]]) -> _Memory:
@@ -248,4 +249,4 @@ def _listing_digest(sources: Sequence[Source]) -> str:
 
 
 def _outputs(digests: Mapping[str, str]) -> list[str]:
-    return [CLASSES_FILE, *(f"{name}.jsonl" for name in digests)]
+    return [CLASSES_FILE, SHARD_CLASSES_FILE, *(f"{name}.jsonl" for name in digests)]

@@ -35,10 +35,18 @@ _SMALL = 2000
 
 @dataclass(frozen=True)
 class Inventory:
-    """The manifests' texts by shard (all splits and shards, empty ones too), and the classes in use, sorted."""
+    """The manifests' texts by shard, and the classes in use, sorted, by shard.
+
+    All splits and shards have a text, be it empty; shards without a class have no entry in `shard_classes`.
+    """
 
     manifests: Mapping[str, str]
-    classes: tuple[str, ...]
+    shard_classes: Mapping[str, Sequence[str]]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes in use, sorted."""
+        return tuple(sorted(set().union(*self.shard_classes.values())))
 
     @property
     def size(self) -> int:
@@ -105,7 +113,7 @@ def scan(
 def inventory_of(lines: Lines, shards: int) -> Inventory:
     """Return the inventory that consists of these lines."""
     texts = {name: join(lines.texts.get(name, ())) for name in shard_names(shards)}
-    return Inventory(texts, tuple(sorted(set().union(*lines.classes.values()))))
+    return Inventory(texts, {shard: sorted(names) for shard, names in lines.classes.items() if names})
 
 
 def join(lines: Collection[tuple[str, str]]) -> str:
