@@ -13,6 +13,7 @@ from odtl.checkpoints import (
     preprocessing,
     preprocessing_constants,
     read_weights,
+    restore_detector,
     restore_parts,
     weights_of,
 )
@@ -246,3 +247,36 @@ def test_folding_what_is_the_parsers_own_changes_nothing(model, fresh, prefix):
     read_weights(fresh, prefix)
     assert fold_normalisation(fresh.backbone, *preprocessing_constants())
     assert same(model, fresh)
+
+
+def test_detector_of_another_label_map_scores_the_classes_it_knows_as_before(folder, model, prefix):
+    """Grown and permuted: the scores of known classes are found at their new ids, those of a new one are fresh."""
+    config = read_experiment(write(folder, num_classes=3), FACTORY)
+    grown = build_model(config)
+    before, now = {"cat": 1, "dog": 2}, {"bird": 1, "dog": 2, "cat": 3}
+    fresh = grown.head._classifier.bias.numpy().reshape(-1, 4)[:, 1]
+    restored = restore_detector(grown, prefix, config, before, now)
+    assert all(taken == total for taken, total in restored.taken.values())
+    assert not restored.fresh
+    images = np.random.default_rng(1).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
+    scores = []
+    for detector, count in ((model, 3), (grown, 4)):
+        features = detector.decoder(detector.backbone(images))
+        # As official.vision's losses and its detection generator take them apart.
+        scores.append({level: np.reshape(out, (-1, count)) for level, out in detector.head(features)[0].items()})
+    for level, known in scores[0].items():
+        assert np.allclose(scores[1][level][:, [0, 3, 2]], known, rtol=1e-4)
+        assert len(np.unique(known)) > 3
+    assert np.array_equal(grown.head._classifier.bias.numpy().reshape(-1, 4)[:, 1], fresh)
+
+
+def test_detector_of_the_same_label_map_is_taken_whole(config, model, prefix, fresh):
+    restored = restore_detector(fresh, prefix, config, {"cat": 1, "dog": 2}, {"dog": 2, "cat": 1})
+    assert not restored.fresh
+    assert same(model, fresh)
+
+
+def test_detector_with_swapped_ids_is_not_taken_as_it_is(config, model, prefix, fresh):
+    restore_detector(fresh, prefix, config, {"cat": 1, "dog": 2}, {"dog": 1, "cat": 2})
+    old, new = (np.reshape(it.head._classifier.bias, (-1, 3)) for it in (model, fresh))
+    assert np.array_equal(new, old[:, [0, 2, 1]])

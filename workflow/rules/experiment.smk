@@ -21,7 +21,9 @@ rule write_experiment:
         mem_mb=2000,
         runtime=10,
     params:
-        settings=lambda wildcards: SETTINGS[wildcards.experiment],
+        settings=lambda wildcards: {
+            key: value for key, value in SETTINGS[wildcards.experiment].items() if key != "warm_start"
+        },
         model=lambda wildcards: {
             "factory": model_of(wildcards.experiment).factory,
             "settings": model_of(wildcards.experiment).settings,

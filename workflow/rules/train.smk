@@ -3,7 +3,8 @@
 Needs: results/{experiment}/experiment.yaml and all that it names: records, pretrained checkpoint.
 Makes: results/{experiment}/checkpoint/, the best weights, and training.json, how they came about.
 Keeps: results/{experiment}/training/, TensorBoard events and the state from which a killed run resumes. It is not an
-       output, so that Snakemake does not delete it; a fingerprint keeps it from being mixed with other data.
+       output, so that Snakemake does not delete it; a fingerprint keeps it from being mixed with other data. In it,
+       last/, the model that a warm start goes on from.
 """
 
 
@@ -15,6 +16,9 @@ rule train:
         pretrained=pretrained_of,
         # A data set that must not be trained on (strict) stops here; a change in the test images does not train again.
         card=ancient("results/dataset/card.json"),
+        # What a warm start compares; what of it matters to the training is in the records.
+        boxes=[ancient(shards_of("results/boxes/{shard}.csv", split)) for split in ["train", "val"]],
+        label_map=ancient("results/dataset/label_map.pbtxt"),
     output:
         index="results/{experiment}/checkpoint/ckpt.index",
         data="results/{experiment}/checkpoint/ckpt.data-00000-of-00001",
@@ -42,6 +46,8 @@ rule train:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
         state="results/{experiment}/training",
         normalisation=lambda wildcards: {"normalisation": model_of(wildcards.experiment).normalisation},
+        # Snakemake does not compare what depends on the input: how the next training starts must not cause one.
+        warm_start=lambda wildcards, input: SETTINGS[wildcards.experiment]["warm_start"],
         code=code_digest("training"),
     script:
         "../scripts/train.py"

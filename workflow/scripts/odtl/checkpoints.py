@@ -210,6 +210,69 @@ def restore_parts(model, prefix: str | os.PathLike, parts: Sequence[str], config
     return Restored(taken, fresh)
 
 
+def restore_detector(
+    model, prefix: str | os.PathLike, config, before: Mapping[str, int], now: Mapping[str, int]
+) -> Restored:
+    """Put the weights of a detector of the same kind into a model, those of each class where its name is now.
+
+    prefix:      of the other detector's checkpoint, in official.vision's layout.
+    config:      the model's ExperimentConfig.
+    before, now: name -> id (from 1) of the classes of the checkpoint and of the model.
+
+    The background keeps its place; classes that the checkpoint does not know stay as they are. Raises InputError as
+    `restore_parts` does.
+    """
+    if dict(before) == dict(now):
+        return restore_parts(model, prefix, PARTS, config)
+    # Equal shapes do not mean equal classes: what depends on them is put in its place below.
+    restored = restore_parts(model, prefix, ("backbone", "decoder", "head"), config)
+    saved, modules = _SavedWeights(prefix), _modules(model, "head")
+    plan, dependent = _plan(saved, modules), _class_dependent(modules, config)
+    rows = class_rows(before, now)
+    placed = set()
+    for part, module in modules.items():
+        for name in _weights_by_place(part, module).keys() & dependent.keys():
+            variable, key, _ = plan[name]
+            by_class = _classes_first(module)
+            if key is not None and by_class is not None:
+                axis = dependent[name]
+                sizes = len(before) + 1, len(now) + 1
+                variable.assign(move_rows(saved.tensor(key), variable.numpy(), axis, sizes, rows, by_class))
+                placed.add(name)
+    taken, total = restored.taken["head"]
+    fresh = {name: reason for name, reason in restored.fresh.items() if name not in placed}
+    return Restored({**restored.taken, "head": (taken + len(placed), total)}, fresh)
+
+
+def class_rows(before: Mapping[str, int], now: Mapping[str, int]) -> dict[int, int]:
+    """Return new id -> old id of the classes that two label maps share by name, and of the background, 0."""
+    return {0: 0, **{number: before[name] for name, number in now.items() if name in before}}
+
+
+def move_rows(
+    old: np.ndarray, new: np.ndarray, axis: int, classes: tuple[int, int], rows: Mapping[int, int], classes_first: bool
+) -> np.ndarray:
+    """Return a copy of `new` with the values that `old` has for the same classes.
+
+    old, new:      weights of one layer; equal in shape but along `axis`, which holds n values for each class.
+    classes:       of old and new, the background among them.
+    rows:          new id -> old id.
+    classes_first: whether `axis` holds all values of one class together (True), or all classes of the first anchor,
+                   then all of the second, ... (False).
+    """
+    shapes = []
+    for array, count in zip((old, new), classes, strict=True):
+        each = array.shape[axis] // count
+        split = (count, each) if classes_first else (each, count)
+        shapes.append((*array.shape[:axis], *split, *array.shape[axis + 1 :]))
+    at = axis if classes_first else axis + 1
+    source, target = np.moveaxis(old.reshape(shapes[0]), at, 0), np.array(new).reshape(shapes[1])
+    places = np.moveaxis(target, at, 0)
+    for to, origin in rows.items():
+        places[to] = source[origin]
+    return target.reshape(new.shape)
+
+
 def fold_normalisation(backbone, mean: Sequence[float], stddev: Sequence[float]) -> bool:
     """Change the first convolution of a backbone so that it takes the parsers' images instead of those it was made for.
 
@@ -345,19 +408,38 @@ def _weights_by_place(name: str, module) -> dict[str, object]:
     return places
 
 
-def _class_dependent(modules: Mapping, config) -> list[str]:
-    """Return the names of weights whose shape changes with the number of classes: seen by building with one more."""
+def _class_dependent(modules: Mapping, config) -> dict[str, int]:
+    """Return the weights whose shape changes with the number of classes, name -> the axis in which it does.
+
+    They are found by building the model with one class more.
+    """
     other = config.replace()
     other.task.model.num_classes += 1
     others = _modules(build_model(other), "head")
-    return [
-        name
+    return {
+        name: next(axis for axis, (one, two) in enumerate(zip(here.shape, there.shape, strict=True)) if one != two)
         for part, module in modules.items()
         for (name, here), there in zip(
             _weights_by_place(part, module).items(), _weights_by_place(part, others[part]).values(), strict=True
         )
         if here.shape != there.shape
-    ]
+    }
+
+
+def _classes_first(module) -> bool | None:
+    """Say in which order a head holds the values of the classes (see `move_rows`); None where that is not known.
+
+    As the losses and the detection generator of official.vision take its outputs apart: `RetinaNetHead` has for each
+    anchor all classes, `DetectionHead` for each class its four box offsets; with one value per class both are the same.
+    """
+    from official.vision.modeling.heads import dense_prediction_heads, instance_heads
+
+    # A cascade has several detection heads; the usual one is a list, too.
+    heads = list(module) if isinstance(module, list) else [module]
+    if all(isinstance(head, dense_prediction_heads.RetinaNetHead) for head in heads):
+        return False
+    by_class = instance_heads.DetectionHead | instance_heads.MaskHead
+    return True if all(isinstance(head, by_class) for head in heads) else None
 
 
 def _check_plan(plan: Mapping[str, Mapping], fresh: Mapping[str, str], prefix: str | os.PathLike) -> None:

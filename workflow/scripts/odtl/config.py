@@ -32,7 +32,7 @@ def experiment_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return one experiment's settings: its own over those of `training`, nested mappings merged."""
     defaults, own = config["training"], config["experiments"][name]
     merged = {**defaults, **own}
-    for key in ("augmentation", "overrides"):
+    for key in ("augmentation", "warm_start", "overrides"):
         merged[key] = _merge(defaults[key], own.get(key, {}))
     return merged
 

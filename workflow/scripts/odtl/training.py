@@ -6,6 +6,7 @@ The state folder holds what a killed run goes on from; it is no result:
     best/{step}/ckpt.*     the weights to export: those with the best validation AP so far
     history.jsonl          loss, learning rate and AP over the steps
     events/                the same for TensorBoard
+    last/                  the last finished training's model, for a warm start (see `warm_start`); it stays
 """
 
 import contextlib
@@ -19,14 +20,23 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from odtl.checkpoints import fold_normalisation, ignore_unused_levels, is_whole, restore_parts, weights_of
+from odtl import warm_start as warm
+from odtl.checkpoints import (
+    Restored,
+    fold_normalisation,
+    ignore_unused_levels,
+    is_whole,
+    restore_detector,
+    restore_parts,
+    weights_of,
+)
 from odtl.errors import InputError, Problem
 from odtl.experiment import read_experiment
 from odtl.files import atomic_folder, atomic_open
@@ -36,6 +46,7 @@ KEPT_CHECKPOINTS = 2
 # One look at the loss takes the host some milliseconds; a person wants to see the line move.
 SECONDS_PER_LOOP = 2.0
 MAX_STEPS_PER_LOOP = 100
+FINGERPRINT, LAST = "fingerprint.json", "last"
 DATA_SUFFIX = ".data-00000-of-00001"
 # Points of the loss curve in the summary; the state keeps all.
 MAX_LOSS_POINTS = 500
@@ -64,6 +75,7 @@ def train(
     summary_path: str | os.PathLike,
     normalisation: Mapping[str, Any] | None = None,
     stream: TextIO | None = None,
+    warm_start: warm.WarmStart | None = None,
 ) -> dict[str, Any]:
     """Train a detector, write its best weights and a summary, and return the summary.
 
@@ -79,6 +91,8 @@ def train(
     normalisation:   `mean` and `stddev` that the pretrained weights were trained with, as the zoo gives them; None:
                      those of official.vision (see `checkpoints.fold_normalisation`).
     stream:          where progress is told; standard error if None.
+    warm_start:      when the training may go on from the last finished one's model, and on what data. None: never, and
+                     nothing is kept for a next one.
 
     What is exported: the weights with the best AP on the validation images; the last ones where there are none, or
     no evaluation could tell an AP. Raises InputError where the experiment or its checkpoint cannot be used, and where
@@ -87,7 +101,9 @@ def train(
     _quiet()
     config = read_experiment(experiment_path, factory)
     parts = {"given": fingerprint, "experiment": _digest(config.as_dict()), "normalisation": _figures(normalisation)}
-    run = _Run(config, State(state_folder, parts), str(experiment_path), parts["normalisation"], stream)
+    plan = _plan(config, factory, state_folder, parts, warm_start)
+    state = State(state_folder, plan.parts)
+    run = _Run(plan, state, str(experiment_path), stream)
     run.to_the_end()
     step, prefix, why = run.choose()
     _export(prefix, out_prefix)
@@ -97,10 +113,75 @@ def train(
         "fingerprint": fingerprint,
         "versions": {name: metadata.version(name) for name in ("tensorflow", "tf-models-official", "numpy")},
     }
+    if warm_start:
+        summary["lineage"] = warm.lineage_of(warm_start, plan.start, warm.model_id(prefix), _trained(summary))
     with atomic_open(summary_path) as file:
         json.dump(summary, file, indent=2, sort_keys=True)
         file.write("\n")
+    if warm_start:
+        warm.write_last(state.last, prefix, warm_start.data, plan.settings, summary["lineage"])
     return summary
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a training does, and what its state belongs to.
+
+    config: its ExperimentConfig, with the schedule that it follows. parts: of its fingerprint.
+    start, settings, label_map: from where it starts, what `warm_start.settings_of` gives, and name -> id of the
+    classes; nothing where no warm start is asked for.
+    """
+
+    config: Any
+    parts: Mapping[str, Any]
+    start: warm.Start | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    label_map: Mapping[str, int] = field(default_factory=dict)
+
+
+def _plan(config, factory: str, state_folder, parts: Mapping[str, Any], warm_start: warm.WarmStart | None) -> _Plan:
+    if not warm_start:
+        return _Plan(config, parts)
+    origin = warm_start.origin or {}
+    settings = warm.settings_of(
+        config,
+        factory=factory,
+        normalisation=parts["normalisation"],
+        pretrained=origin.get("sha256"),
+        official=metadata.version("tf-models-official"),
+    )
+    start = _begun(warm_start, state_folder, parts)
+    if start is None:
+        start = warm.decide(warm_start, warm.read_last(Path(state_folder) / LAST), settings)
+    if start.parent:
+        # The experiment holds the full schedule, so what was decided must tell this training from a full one.
+        parts = {**parts, "start": start.as_dict()}
+        config = warm.shorten(config, start.train_steps, start.learning_rate)
+    return _Plan(config, parts, start, settings, warm_start.data.label_map)
+
+
+def _begun(warm_start: warm.WarmStart, state_folder, parts: Mapping[str, Any]) -> warm.Start | None:
+    """Return how a training that a state is of, and that is to go on, has started; None where there is none.
+
+    A finished one counts, too: what it left for the next training is itself by then, and says nothing of its start.
+    """
+    recorded = State.fingerprint_in(state_folder)
+    if not isinstance(recorded, dict) or State(state_folder, recorded).latest() is None:
+        return None
+    begun = recorded.pop("start", None)
+    if recorded != json.loads(json.dumps(parts)):
+        return None
+    if begun is None:
+        return warm.Start("this training has begun so")
+    start = warm.Start.from_dict(begun)
+    return start if warm.goes_on(warm_start, start) else None
+
+
+def _trained(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the lineage says of a training, from its summary."""
+    best = summary["best"] or {}
+    scores = {name: best.get(name) for name in ("AP", "AP50")}
+    return {"steps": summary["steps"], "exported_step": summary["exported"]["step"], **scores}
 
 
 class State:
@@ -108,18 +189,19 @@ class State:
 
     def __init__(self, folder: str | os.PathLike, fingerprint: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
+        self.last = self.folder / LAST
         self.events = self.folder / "events"
         self._checkpoints = self.folder / "checkpoints"
         self._best = self.folder / "best"
         self._history = self.folder / "history.jsonl"
-        self._fingerprint = self.folder / "fingerprint.json"
-        if self._belongs_to() != json.loads(json.dumps(fingerprint)):
+        self._fingerprint = self.folder / FINGERPRINT
+        if self.fingerprint_in(self.folder) != json.loads(json.dumps(fingerprint)):
             self.clear()
             with atomic_open(self._fingerprint) as file:
                 json.dump(fingerprint, file, indent=2, sort_keys=True)
 
     def clear(self) -> None:
-        """Remove all that a run has left; files of others in the folder stay."""
+        """Remove all that a run has left but the last finished one's model; files of others in the folder stay, too."""
         # The fingerprint first: what is left if this is cut short belongs to nothing.
         for path in (self._fingerprint, self._checkpoints, self._best, self._history, self.events):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -173,9 +255,11 @@ class State:
                 entries.append(json.loads(line))
         return entries
 
-    def _belongs_to(self) -> Any:
+    @staticmethod
+    def fingerprint_in(folder: str | os.PathLike) -> Any:
+        """Return the fingerprint of the run that a state folder is of, or None where there is none."""
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            return json.loads(self._fingerprint.read_text(encoding="utf-8"))
+            return json.loads((Path(folder) / FINGERPRINT).read_text(encoding="utf-8"))
         return None
 
     def _steps(self) -> list[int]:
@@ -191,10 +275,11 @@ class State:
 class _Run:
     """One call of `train`: from the last checkpoint, or the pretrained one, to the last step."""
 
-    def __init__(self, config, state: State, source: str, normalisation: dict | None, stream: TextIO | None) -> None:
+    def __init__(self, plan: _Plan, state: State, source: str, stream: TextIO | None) -> None:
         from official.modeling import performance
 
-        self.config, self.state, self.source, self.normalisation = config, state, source, normalisation
+        self.plan, self.state, self.source = plan, state, source
+        self.config = config = plan.config
         self.total = config.trainer.train_steps
         self.batch_size = config.task.train_data.global_batch_size
         self.has_validation = bool(config.task.validation_data.input_path)
@@ -251,6 +336,7 @@ class _Run:
             "best": best and {"step": best.step, "AP": best.ap, "AP50": best.ap50},
             "images_per_second": self.batch_size * self.timed_steps / self.timed_seconds if self.timed_steps else None,
             "seconds": self.seconds,
+            "started_from": "last model" if self.plan.start and self.plan.start.parent else "pretrained",
             "pretrained": self.config.task.init_checkpoint or None,
             "restored": next((entry["restored"] for entry in history if "restored" in entry), None),
             "loss": _thinned([entry for entry in history if "loss" in entry], MAX_LOSS_POINTS),
@@ -272,8 +358,14 @@ class _Run:
             return trainer
 
     def _begin(self) -> None:
-        """Start at step 0, from the pretrained weights where there are any."""
+        """Start at step 0, from the last model's weights or from the pretrained ones, where there are any."""
         self.state.rewind(-1)
+        start = self.plan.start
+        if start and start.parent:
+            self._begin_warm(start)
+            return
+        if start:
+            self.progress.say(f"Full training: {start.why}.")
         checkpoint, modules = self.config.task.init_checkpoint, self.config.task.init_checkpoint_modules
         if not checkpoint:
             self.progress.say("Starting from random weights.")
@@ -281,17 +373,30 @@ class _Run:
         parts = [modules] if isinstance(modules, str) else list(modules)
         with self.strategy.scope():
             restored = restore_parts(self.trainer.model, checkpoint, parts, self.config)
-            if self.normalisation and "backbone" in parts:
+            if self.plan.parts["normalisation"] and "backbone" in parts:
                 self._fold_normalisation()
-        self.state.record(0, restored=restored.as_dict())
         self.progress.say(f"Starting from {checkpoint}: taken are the weights of {restored}.")
+        self._tell_fresh(restored)
+
+    def _begin_warm(self, start: warm.Start) -> None:
+        self.progress.say(f"Starting from {start.why}.")
+        with self.strategy.scope():
+            # Their normalisation is folded already.
+            restored = restore_detector(
+                self.trainer.model, self.state.last / "ckpt", self.config, start.label_map, self.plan.label_map
+            )
+        self.progress.say(f"Taken are the weights of {restored}.")
+        self._tell_fresh(restored)
+
+    def _tell_fresh(self, restored: Restored) -> None:
+        self.state.record(0, restored=restored.as_dict())
         if restored.fresh:
             names = sorted(restored.fresh)
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             self.progress.say(f"Fresh are {', '.join(names[:3])}{more}.")
 
     def _fold_normalisation(self) -> None:
-        if not fold_normalisation(self.trainer.model.backbone, **self.normalisation):
+        if not fold_normalisation(self.trainer.model.backbone, **self.plan.parts["normalisation"]):
             self.progress.say(
                 "The pretrained weights were made for images normalised in another way than official.vision does, and "
                 "this backbone does not allow to make up for it: expect the first steps to adapt it."
