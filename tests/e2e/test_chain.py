@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -25,18 +26,20 @@ TRAINING = {
 DETECT = {"score_threshold": 0.01, "max_images": 3}
 
 
+CONFIG = {
+    "data": {"sources": [{"format": "voc", "images": "images"}], "split": {"val_from_train": 0.2}},
+    "training": TRAINING,
+    "detect": DETECT,
+}
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A data set of 24 images in folders of train and test, run to the end once."""
     folder = tmp_path_factory.mktemp("project")
     draw_data(folder / "images/train", 18)
     draw_data(folder / "images/test", 6, seed=1)
-    project = Project(
-        folder,
-        data={"sources": [{"format": "voc", "images": "images"}], "split": {"val_from_train": 0.2}},
-        training=TRAINING,
-        detect=DETECT,
-    )
+    project = Project(folder, **CONFIG)
     run = project.snakemake()
     assert run.status == 0, run.output
     project.first_output = run.output
@@ -108,6 +111,13 @@ def test_touch_and_resave_are_no_change(project):
     assert project.plan().jobs == {}
 
 
+def test_how_the_next_training_starts_is_no_reason_for_one(project):
+    warm_start = {"when": "always", "max_change": 0.5, "train_steps": 0.3, "learning_rate": 0.1}
+    project.configure(**{**CONFIG, "training": {**TRAINING, "warm_start": warm_start}})
+    assert project.plan().jobs == {}
+    project.configure(**CONFIG)
+
+
 def test_relabelled_test_image_is_evaluated_but_not_trained_on(project):
     relabel(project, "test/000.xml")
     jobs = project.plan().jobs
@@ -132,13 +142,11 @@ def test_report_is_written(project):
     assert (project.folder / "report.html").stat().st_size > 1_000_000
 
 
-def test_killed_training_resumes(tmp_path):
+def test_killed_training_resumes_and_the_next_one_starts_from_it(tmp_path):
     draw_data(tmp_path / "images", 16)
-    project = Project(
-        tmp_path,
-        data={"sources": [{"format": "voc", "images": "images", "split": "by_hash"}]},
-        training={**TRAINING, "train_steps": 60, "validation_interval": 10},
-    )
+    data = {"sources": [{"format": "voc", "images": "images", "split": "by_hash"}]}
+    training = {**TRAINING, "train_steps": 60, "validation_interval": 10}
+    project = Project(tmp_path, data=data, training=training)
     state = tmp_path / "results/detector/training"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
     with subprocess.Popen(
@@ -156,9 +164,25 @@ def test_killed_training_resumes(tmp_path):
     assert not (tmp_path / "results/detector/checkpoint/ckpt.index").exists()
     run = project.snakemake("--until", "train")
     assert run.status == 0, run.output
-    summary = json.loads((tmp_path / "results/detector/checkpoint/training.json").read_text(encoding="utf-8"))
-    assert summary["steps"] == 60
-    assert summary["resumed_at"] >= 10
+    first = json.loads((tmp_path / "results/detector/checkpoint/training.json").read_text(encoding="utf-8"))
+    assert first["steps"] == 60
+    assert first["resumed_at"] >= 10
+    for entry in first["loss"]:
+        if entry["step"] >= TRAINING["warmup_steps"]:
+            cosine = TRAINING["learning_rate"] * 0.5 * (1 + math.cos(math.pi * entry["step"] / 60))
+            assert entry["learning_rate"] == pytest.approx(cosine, rel=1e-4, abs=1e-7)
+
+    project.configure(data=data, training={**training, "warm_start": {"when": "always"}})
+    with open(tmp_path / "results/dataset/train_labels.csv", encoding="utf-8", newline="") as stream:
+        relabel(project, next(csv.DictReader(stream))["filename"].replace(".jpg", ".xml"))
+    run = project.snakemake("--until", "train")
+    assert run.status == 0, run.output
+    assert "Starting from the last model (60 steps on 20" in run.output
+    second = json.loads((tmp_path / "results/detector/checkpoint/training.json").read_text(encoding="utf-8"))
+    assert second["steps"] == 15
+    assert second["lineage"][:-1] == first["lineage"]
+    assert second["lineage"][-1]["data"]["changed"] == 1
+    assert second["lineage"][0]["pretrained"]["model"] == "demo"
 
 
 def relabel(project: Project, name: str) -> None:

@@ -43,6 +43,8 @@ def test_default_configuration_is_valid():
         ("training.batch_size", "8", "training.batch_size: found '8'", "a whole number"),
         ("training.learning_rate", 0, "training.learning_rate: found 0", "more than 0"),
         ("training.warmup_steps", 600, "experiments.detector.warmup_steps", "shorter than the training"),
+        ("training.warm_start.when", False, "training.warm_start.when: found False", "never | always | small_change"),
+        ("training.warm_start.train_steps", 0, "training.warm_start.train_steps: found 0", "more than 0"),
         ("training.mixed_precision", "half", "training.mixed_precision: found 'half'", "float32 | bfloat16 | float16"),
         ("data.sources.0.format", "vco", "data.sources.0.format: found 'vco'", "voc | csv"),
         ("data.sources.0.imgaes", "x", "data.sources.0.imgaes", "Did you mean `images`?"),
@@ -104,6 +106,13 @@ def test_experiment_overrides_training_and_merges_mappings():
     assert settings["batch_size"] == 3
     assert settings["augmentation"] == {**DEFAULT["training"]["augmentation"], "hflip": False}
     assert settings["learning_rate"] == DEFAULT["training"]["learning_rate"]
+
+
+def test_one_experiment_alone_may_start_warm():
+    config = changed("experiments.detector.warm_start", {"when": "small_change"})
+    check_config(config, SCHEMA, MODELS)
+    settings = experiment_settings(config, "detector")
+    assert settings["warm_start"] == {**DEFAULT["training"]["warm_start"], "when": "small_change"}
 
 
 def test_partial_augmentation_of_an_experiment_is_allowed():

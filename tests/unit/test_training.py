@@ -3,16 +3,19 @@
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from odtl import training
 from odtl.checkpoints import build_model, is_whole, load_model, weights_of
 from odtl.errors import InputError
 from odtl.experiment import build_experiment, read_experiment, write_experiment
 from odtl.records import frame, serialize
 from odtl.training import Score, State, best_of, train
+from odtl.warm_start import Data, WarmStart, model_id, read_last, settings_of, shorten
 
 FACTORY = "retinanet_mobile_coco"
 STEPS = 6
@@ -31,6 +34,13 @@ SETTINGS = {
         }
     }
 }
+
+
+ALWAYS = {"when": "always", "max_change": 0.1, "train_steps": 0.5, "learning_rate": 0.25}
+ORIGIN = {"model": "tiny", "sha256": "abc"}
+FIRST = WarmStart(ALWAYS, Data({f"{number}.jpg": "first" for number in range(8)}, {"square": 1}), ORIGIN)
+# One image relabelled, and a class that takes the first id.
+RELABELLED = Data({**FIRST.data.images, "0.jpg": "relabelled"}, {"disc": 1, "square": 2})
 
 
 class Killed(BaseException):
@@ -69,7 +79,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def make_experiment(folder, name, val="val", **changes):
+def make_experiment(folder, name, val="val", classes=1, images=8, overrides=None, **changes):
     schedule = {
         "train_steps": STEPS,
         "batch_size": 2,
@@ -83,19 +93,20 @@ def make_experiment(folder, name, val="val", **changes):
         "seed": 1,
         **changes,
     }
-    summary = {"images": 8, "max_boxes": 1, "image_bytes": 8000}
+    summary = {"images": images, "max_boxes": images, "image_bytes": 1000 * images}
     records = [str(folder / f"{val}.tfrecord")] if val else []
     experiment = build_experiment(
         FACTORY,
         SETTINGS,
         schedule,
-        1,
+        classes,
         [str(folder / "train.tfrecord")],
         records,
         summary,
         {**summary, "images": len(records)},
         str(folder / "pretrained"),
         ["backbone", "decoder", "head"],
+        overrides,
     )
     write_experiment(experiment, folder / f"{name}.yaml")
     return folder / f"{name}.yaml"
@@ -122,26 +133,76 @@ def killed(folder):
     path = make_experiment(folder, "experiment")
     config = read_experiment(path, FACTORY)
     weights_of(build_model(config)).write(str(folder / "pretrained"))
-    save = State.save
+
+    def die(state):
+        data = state.folder / "checkpoints" / "ckpt-4.data-00000-of-00001"
+        data.write_bytes(data.read_bytes()[:-5000])
+        raise Killed
+
+    return path, run_until(4, die, folder, path, "state", warm_start=FIRST)
+
+
+def run_until(last, die, folder, path, name, **options):
+    """Train until the checkpoint of step `last` is written, call `die` with the state, and return what was told."""
+    save, stream = State.save, io.StringIO()
 
     def save_and_die(self, checkpoint, step):
         save(self, checkpoint, step)
-        if step == 4:
-            data = self.folder / "checkpoints" / "ckpt-4.data-00000-of-00001"
-            data.write_bytes(data.read_bytes()[:-5000])
-            raise Killed
+        if step == last:
+            die(self)
 
-    stream = io.StringIO()
+    options = {"fingerprint": "data", **options}
+    out = (folder / name, folder / f"{name}-ckpt", options.pop("fingerprint"), folder / f"{name}.json")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(State, "save", save_and_die)
-        train(path, FACTORY, folder / "state", folder / "state-ckpt", "data", folder / "state.json", stream=stream)
-    return path, stream.getvalue()
+        train(path, FACTORY, *out, stream=stream, **options)
+    return stream.getvalue()
 
 
 @pytest.fixture(scope="module")
 def resumed(folder, killed):
     """The same training, called again."""
-    return run(folder, killed[0], "state")
+    return run(folder, killed[0], "state", warm_start=FIRST)
+
+
+@pytest.fixture(scope="module")
+def warm_killed(folder, resumed):
+    """A warm training after a relabel, killed after its second step of three, and what it told."""
+
+    def die(state):
+        raise Killed
+
+    shutil.copytree(folder / "state", folder / "warm")
+    path = make_experiment(folder, "grown", classes=2)
+    told = run_until(
+        2, die, folder, path, "warm", fingerprint="relabelled", warm_start=WarmStart(ALWAYS, RELABELLED, ORIGIN)
+    )
+    shutil.copytree(folder / "warm", folder / "warm-as-killed")
+    return path, told
+
+
+@pytest.fixture(scope="module")
+def warm_resumed(folder, warm_killed):
+    """The same training, called again."""
+    return run(folder, warm_killed[0], "warm", "relabelled", warm_start=WarmStart(ALWAYS, RELABELLED, ORIGIN))
+
+
+def start_of(folder, state, path, fingerprint="data", **options):
+    """Return (plan, step of the checkpoint it would go on from or None) of a training, without running it."""
+    found = []
+
+    def look(plan, state, *others):
+        found.append((plan, state.latest()))
+        raise Killed
+
+    copy = folder / f"{state}-copy"
+    shutil.copytree(folder / state, copy)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(training, "_Run", look)
+        train(path, FACTORY, copy, copy / "ckpt", fingerprint, copy / "json", **options)
+    shutil.rmtree(copy)
+    plan, latest = found[0]
+    return plan, latest and latest[0]
 
 
 def test_killed_run_leaves_no_result_and_a_whole_checkpoint(folder, killed):
@@ -152,9 +213,10 @@ def test_killed_run_leaves_no_result_and_a_whole_checkpoint(folder, killed):
 
 def test_run_tells_what_it_does(killed):
     lines = killed[1].splitlines()
-    assert "taken are the weights of backbone 260 of 260, decoder" in lines[0]
-    assert "Fresh are head/_classifier/bias, head/_classifier/pointwise_kernel." in lines[1]
-    assert lines[2].startswith("Tracing the graph")
+    assert lines[0] == "Full training: there is no last model to start from."
+    assert "taken are the weights of backbone 260 of 260, decoder" in lines[1]
+    assert "Fresh are head/_classifier/bias, head/_classifier/pointwise_kernel." in lines[2]
+    assert lines[3].startswith("Tracing the graph")
     assert any(line.startswith("step 3/6: validation AP") for line in lines)
 
 
@@ -164,18 +226,22 @@ def test_resumed_run_goes_on_from_the_last_whole_checkpoint(resumed):
     assert (summary["steps"], summary["resumed_at"]) == (STEPS, 3)
 
 
-def test_steps_and_learning_rate_go_on_as_if_nothing_had_happened(resumed):
-    summary, _ = resumed
+def check_learning_rate(summary, resumed_at, total, peak, warmup):
+    """Assert that each step was done once and that all learning rates lie on one curve, before and after the kill."""
     steps = [entry["step"] for entry in summary["loss"]]
     assert steps == sorted(set(steps))
-    assert steps[-1] == STEPS
+    assert steps[0] < resumed_at < steps[-1] == total
+    # The warm-up rises from a tenth of the peak to where the cosine stands at its end.
+    after = peak * 0.5 * (1 + math.cos(math.pi * warmup / total))
     for entry in summary["loss"]:
         step = entry["step"]
-        cosine = RATE * 0.5 * (1 + math.cos(math.pi * step / STEPS))
-        # The warm-up rises from a tenth of the peak to where the cosine stands at its end.
-        after = RATE * 0.5 * (1 + math.cos(math.pi * 2 / STEPS))
-        expected = cosine if step >= 2 else RATE / 10 + (after - RATE / 10) * step / 2
-        assert entry["learning_rate"] == pytest.approx(expected, rel=1e-5)
+        cosine = peak * 0.5 * (1 + math.cos(math.pi * step / total))
+        expected = cosine if step >= warmup else peak / 10 + (after - peak / 10) * step / warmup
+        assert entry["learning_rate"] == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_steps_and_learning_rate_go_on_as_if_nothing_had_happened(resumed):
+    check_learning_rate(resumed[0], resumed_at=3, total=STEPS, peak=RATE, warmup=2)
 
 
 def test_momentum_is_resumed_too(folder, resumed):
@@ -217,9 +283,86 @@ def test_tensorboard_has_loss_learning_rate_and_ap(folder, resumed):
 
 
 def test_finished_run_is_not_trained_again(folder, killed, resumed):
-    summary, told = run(folder, killed[0], "state")
+    summary, told = run(folder, killed[0], "state", warm_start=FIRST)
     assert "Tracing" not in told
     assert summary["exported"] == resumed[0]["exported"]
+
+
+def test_state_is_gone_on_from_only_with_the_same_data_and_settings(folder, killed, resumed):
+    figures = {"mean": [0.5] * 3, "stddev": [0.5] * 3}
+    path, other = killed[0], make_experiment(folder, "other", learning_rate=RATE / 2)
+    assert start_of(folder, "state", path, warm_start=FIRST)[1] == STEPS
+    assert start_of(folder, "state", path)[1] == STEPS
+    assert start_of(folder, "state", path, fingerprint="other data")[1] is None
+    assert start_of(folder, "state", other)[1] is None
+    assert start_of(folder, "state", path, normalisation=figures)[1] is None
+
+
+def test_finished_training_leaves_its_model_and_where_it_comes_from(folder, resumed):
+    pretrained, entry = resumed[0]["lineage"]
+    assert pretrained == {"pretrained": ORIGIN}
+    assert (entry["steps"], entry["started_from"], entry["AP"]) == (STEPS, "pretrained", resumed[0]["best"]["AP"])
+    assert entry["data"] == {"digest": FIRST.data.digest, "images": 8}
+    last = read_last(folder / "state/last")
+    assert last.model == entry["model"] == model_id(folder / "state-ckpt")
+    assert last.data == FIRST.data
+
+
+def test_relabelled_training_starts_from_the_last_model(folder, warm_killed, warm_resumed):
+    lines = warm_killed[1].splitlines()
+    assert lines[0].startswith("Starting from the last model (6 steps on 20")
+    assert lines[0].endswith("): 1 of 8 training images differ (12.5 %: 1 changed); new classes: disc.")
+    summary, _ = warm_resumed
+    parts = summary["restored"]["parts"]
+    assert all(part["taken"] == part["of"] for part in parts.values())
+    assert list(parts) == ["backbone", "decoder", "head"]
+    assert summary["started_from"] == "last model"
+
+
+def test_killed_warm_training_leaves_the_last_model_alone(folder, resumed, warm_killed):
+    assert read_last(folder / "warm-as-killed/last").model == resumed[0]["lineage"][-1]["model"]
+
+
+def test_killed_warm_training_goes_on_as_the_same_warm_training(warm_resumed):
+    summary, told = warm_resumed
+    assert "Going on from step 2 of 3." in told
+    assert (summary["steps"], summary["resumed_at"]) == (3, 2)
+    check_learning_rate(summary, resumed_at=2, total=3, peak=RATE / 4, warmup=1)
+
+
+def test_killed_warm_training_goes_on_only_as_the_configuration_has_it(folder, warm_killed):
+    def at(data=RELABELLED, fingerprint="relabelled", **policy):
+        warm_start = WarmStart({**ALWAYS, **policy}, data, ORIGIN)
+        plan, step = start_of(folder, "warm-as-killed", warm_killed[0], fingerprint, warm_start=warm_start)
+        return plan.start.parent is not None, plan.config.trainer.train_steps, step
+
+    assert at() == (True, 3, 2)
+    assert at(when="never") == (False, STEPS, None)
+    assert at(train_steps=1 / 3) == (True, 2, None)
+    again = Data({**RELABELLED.images, "1.jpg": "relabelled"}, RELABELLED.label_map)
+    assert at(again, "relabelled again") == (True, 3, None)
+    assert at(again, "relabelled again", when="small_change") == (False, STEPS, None)
+
+
+def test_lineage_names_each_model_and_what_it_learnt_from(folder, resumed, warm_resumed):
+    first, second = resumed[0]["lineage"], warm_resumed[0]["lineage"]
+    assert second[:2] == first
+    entry = second[2]
+    assert entry["started_from"] == first[-1]["model"]
+    assert entry["data"] == {"digest": RELABELLED.digest, "images": 8, "added": 0, "removed": 0, "changed": 1}
+    assert entry["model"] == model_id(folder / "warm-ckpt")
+    assert (entry["steps"], entry["AP"]) == (3, warm_resumed[0]["best"]["AP"])
+    assert json.loads((folder / "warm.json").read_text())["lineage"] == second
+
+
+def test_finished_warm_training_is_not_trained_again(folder, warm_killed, warm_resumed):
+    """Although the last model is its own by now."""
+    assert read_last(folder / "warm/last").model == warm_resumed[0]["lineage"][-1]["model"]
+    plan, step = start_of(
+        folder, "warm", warm_killed[0], "relabelled", warm_start=WarmStart(ALWAYS, RELABELLED, ORIGIN)
+    )
+    assert step == 3
+    assert plan.start.parent == warm_resumed[0]["lineage"][-2]["model"]
 
 
 def test_images_without_objects_make_the_last_weights_the_result(folder, killed):
@@ -239,7 +382,7 @@ def test_diverged_training_stops_with_advice_and_without_result(folder, killed):
 
 
 def fill(folder):
-    for name in ("checkpoints", "best/3", "events/train"):
+    for name in ("checkpoints", "best/3", "events/train", "last"):
         (folder / name).mkdir(parents=True)
         (folder / name / "file").write_text("content")
 
@@ -253,7 +396,7 @@ def test_state_of_another_fingerprint_is_removed_and_nothing_else(tmp_path):
     assert same.history() == [{"step": 3, "loss": 1.0}]
     other = State(tmp_path, {"given": {"records": "b"}})
     assert other.history() == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fingerprint.json", "notes.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fingerprint.json", "last", "notes.txt"]
 
 
 @pytest.mark.parametrize("content", [None, "", "{"])
@@ -262,7 +405,7 @@ def test_state_without_a_readable_fingerprint_belongs_to_nobody(tmp_path, conten
     if content is not None:
         (tmp_path / "fingerprint.json").write_text(content)
     State(tmp_path, "a")
-    assert [path.name for path in tmp_path.iterdir()] == ["fingerprint.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fingerprint.json", "last"]
 
 
 def test_history_survives_a_line_cut_short(tmp_path):
@@ -281,3 +424,38 @@ def test_best_is_the_highest_known_ap_and_of_equal_ones_the_latest():
     assert best_of(scores) == scores[2]
     assert best_of([scores[1], scores[4]]) is None
     assert best_of([]) is None
+
+
+def test_data_are_no_setting(folder):
+    def settings(**changes):
+        return settings_of(read_experiment(make_experiment(folder, "settings", **changes), FACTORY), factory=FACTORY)
+
+    assert settings() == settings(images=500, classes=3, val=None)
+    changed = settings(learning_rate=RATE / 2)
+    assert [key for key, value in settings().items() if changed[key] != value] == [
+        "trainer.optimizer_config.learning_rate.cosine.initial_learning_rate",
+        "trainer.optimizer_config.warmup.linear.warmup_learning_rate",
+    ]
+
+
+def test_shorter_schedule_has_the_same_form(folder):
+    path = make_experiment(folder, "long", train_steps=601, warmup_steps=50, validation_interval=150)
+    config = read_experiment(path, FACTORY)
+    short = shorten(config, 0.25, 0.1)
+    trainer, optimizer = short.trainer, short.trainer.optimizer_config
+    assert (trainer.train_steps, trainer.validation_interval, trainer.checkpoint_interval) == (151, 38, 2)
+    assert optimizer.learning_rate.cosine.decay_steps == 151
+    assert optimizer.learning_rate.cosine.initial_learning_rate == pytest.approx(RATE * 0.1)
+    assert optimizer.warmup.linear.warmup_steps == 12
+    assert optimizer.warmup.linear.warmup_learning_rate == pytest.approx(RATE * 0.01)
+    assert short.task.as_dict() == config.task.as_dict()
+    assert config.trainer.train_steps == 601
+
+
+def test_shorter_schedule_of_another_kind(folder):
+    stepwise = {"type": "stepwise", "stepwise": {"boundaries": [300, 500], "values": [1, 0.1, 0.01]}}
+    overrides = {"trainer": {"optimizer_config": {"learning_rate": stepwise}}}
+    config = read_experiment(make_experiment(folder, "stepwise", overrides=overrides), FACTORY)
+    chosen = shorten(config, 0.25, 0.5).trainer.optimizer_config.learning_rate.stepwise
+    assert chosen.boundaries == [75, 125]
+    assert chosen.values == pytest.approx([0.5, 0.05, 0.005])

@@ -114,7 +114,7 @@ def train(
         "versions": {name: metadata.version(name) for name in ("tensorflow", "tf-models-official", "numpy")},
     }
     if warm_start:
-        summary["lineage"] = warm.lineage_of(warm_start, plan.start, warm.model_id(prefix), _trained(summary))
+        summary["lineage"] = _lineage(warm_start, plan.start, state, prefix, summary)
     with atomic_open(summary_path) as file:
         json.dump(summary, file, indent=2, sort_keys=True)
         file.write("\n")
@@ -177,11 +177,16 @@ def _begun(warm_start: warm.WarmStart, state_folder, parts: Mapping[str, Any]) -
     return start if warm.goes_on(warm_start, start) else None
 
 
-def _trained(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the lineage says of a training, from its summary."""
+def _lineage(warm_start: warm.WarmStart, start: warm.Start, state: "State", prefix: str, summary: Mapping) -> list:
+    """Return where the model that is exported from `prefix` comes from."""
+    model, last = warm.model_id(prefix), warm.read_last(state.last)
+    if last and last.model == model:
+        # Called again, a finished training is still of the day when it was finished.
+        return list(last.lineage)
     best = summary["best"] or {}
     scores = {name: best.get(name) for name in ("AP", "AP50")}
-    return {"steps": summary["steps"], "exported_step": summary["exported"]["step"], **scores}
+    trained = {"steps": summary["steps"], "exported_step": summary["exported"]["step"], **scores}
+    return warm.lineage_of(warm_start, start, model, trained)
 
 
 class State:
