@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: run check dry-run report test lint lock demo-weights gpu clean-results help
+.PHONY: run check changes dry-run report test lint lock demo-weights gpu clean-results help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/run.stamp ## train, evaluate, export and try a detector
@@ -21,7 +21,10 @@ check: TARGET = results/dataset/card.txt
 check: $(VENV)/run.stamp ## check and count the data, and stop there
 	$(SNAKEMAKE)
 
-dry-run: $(VENV)/run.stamp ## say what `make run` would do
+changes: $(VENV)/run.stamp ## say what changed since the last run, and what that makes stale (ALL=1: every change)
+	@ODTL_CHANGES=$(if $(ALL),all,some) $(SNAKEMAKE) --dry-run --quiet
+
+dry-run: $(VENV)/run.stamp ## list every job that `make run` would run
 	$(SNAKEMAKE) --dry-run
 
 report: $(VENV)/run.stamp ## write results/report.html

@@ -28,6 +28,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/detect.smk"
 include: "workflow/rules/summary.smk"
+include: "workflow/rules/changes.smk"
 
 
 rule all:
@@ -44,3 +45,4 @@ onstart:
 
 onsuccess:
     print_summary()
+    keep_last_run()

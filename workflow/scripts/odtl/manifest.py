@@ -64,7 +64,7 @@ def iterate_manifest(path: str | os.PathLike) -> Iterator[Line]:
     """Yield the lines of a manifest, one at a time."""
     with open(path, encoding="utf-8", newline="\n") as stream:
         for text in stream:
-            yield _parse_line(json.loads(text))
+            yield parse_line(text)
 
 
 def digest(path: str | os.PathLike) -> str:
@@ -72,7 +72,9 @@ def digest(path: str | os.PathLike) -> str:
     return sha256_of(path)
 
 
-def _parse_line(entry: dict) -> Line:
+def parse_line(text: str) -> Line:
+    """Return what one line of a manifest says."""
+    entry = json.loads(text)
     annotation = entry["annotation"]
     if annotation is not None:
         boxes = tuple(tuple(map(float, box)) for box in annotation["boxes"])
