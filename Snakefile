@@ -41,6 +41,7 @@ rule all:
 
 onstart:
     check_folder()
+    tell_run()
 
 
 onsuccess:

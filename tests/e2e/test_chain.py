@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +97,13 @@ def test_every_image_is_counted_and_scored(project):
     assert {row["filename"] for row in rows} == {f"test/{index:03}.jpg" for index in range(6)}
 
 
+def test_finished_run_is_what_later_ones_are_compared_with(project):
+    assert "First run: 24 images (" in project.first_output
+    text = project.plan("--quiet").output
+    assert "No image, label or setting has changed since the last finished run (" in text
+    assert "Nothing is stale: no job is to run." in text
+
+
 def test_second_run_has_nothing_to_do(project):
     again = project.snakemake()
     assert again.status == 0
@@ -130,7 +138,10 @@ def test_relabelled_test_image_is_evaluated_but_not_trained_on(project):
 
 def test_relabelled_training_image_trains_again(project):
     relabel(project, "train/000.xml")
-    jobs = project.plan().jobs
+    plan = project.plan()
+    assert "  images:   2 relabelled\n  boxes:    2 moved\n" in plan.output
+    assert re.search(r"  train \(detector\) +follows write_records, write_experiment\n", plan.output)
+    jobs = plan.jobs
     assert jobs["train"] == 1
     assert jobs["write_records"] == 2
     assert "fetch_pretrained" not in jobs

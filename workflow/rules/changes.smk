@@ -39,6 +39,8 @@ def tell_dry_run():
     """Print the changes and what would run."""
     with no_failure():
         limits = {"most": None} if WANTED == "all" else {"more": "make changes ALL=1 lists them"}
+        if not LOCK.held:
+            print("\nAnother run is going on: this is how things were when it began.")
         print(f"\n{tell_changes(find_changes(), **limits)}", flush=True)
 
 
@@ -124,7 +126,3 @@ if workflow.is_main_process:
     for terminal in logger.handlers if WANTED else []:
         terminal.setLevel(logging.WARNING)
     logger.addHandler(DryRunReport())
-
-
-onstart:
-    tell_run()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from odtl.changes.images import KINDS, ImageChange, compare_manifests
 from odtl.changes.last_run import LastRun
-from odtl.changes.settings import SettingChange, compare_settings, value_text
+from odtl.changes.settings import ABSENT, SettingChange, compare_settings, value_text
 from odtl.changes.staleness import FOLLOWS, Reason, StaleJob, reasons_of
 from odtl.files import write_csv
 from odtl.manifest import iterate_manifest
@@ -254,7 +254,8 @@ def _rows(changes: Changes) -> Iterator[dict[str, str]]:
             yield {**row, "what": str(box), **places}
     for setting in changes.settings:
         yield {"change": "setting", "name": setting.key, "what": str(setting)} | {
-            side: value_text(value) for side, value in (("before", setting.before), ("after", setting.after))
+            side: "" if value == ABSENT else value_text(value)
+            for side, value in (("before", setting.before), ("after", setting.after))
         }
     for name in changes.classes_added:
         yield {"change": "class", "name": name, "what": "new"}
