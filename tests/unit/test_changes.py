@@ -294,7 +294,7 @@ BATCH = compare_settings(CONFIG, {**CONFIG, "training": {**CONFIG["training"], "
         ({"updated": (f"results/inventory/{TRAIN}.jsonl",)}, [Reason("images or labels changed", TRAIN)]),
         ({"updated": ("results/inventory/classes.txt",)}, [Reason("the classes in the data changed")]),
         ({"updated": ("results/inventory/detect.csv",)}, [Reason("the images to detect on changed")]),
-        ({"updated": ("results/dataset/train.json",)}, [Reason("made anew since", "results/dataset/train.json")]),
+        ({"updated": ("results/dataset/train.json",)}, [Reason("input changed", "results/dataset/train.json")]),
         (
             {"name": TRAIN, "before": {repr("a" * 64)}, "after": {repr("b" * 64)}},
             [Reason("images or labels changed", TRAIN)],
@@ -461,7 +461,7 @@ def test_first_run_is_told_in_two_lines(tmp_path):
     }
     found = find_changes(None, CONFIG, ["cat"], manifests)
     assert tell(found, [StaleJob("train", missing=("x",))], {"train": 1}) == (
-        "First run: 3 images (2 train, 0 val, 1 test).\nAll 1 jobs are to run.\n"
+        "First run: 3 images (2 train, 0 val, 1 test).\nAll jobs are to run: 1.\n"
     )
     assert tell(found, [], {"train": 1}).startswith("There is no record of a finished run to compare with: 3 images")
 

@@ -1,7 +1,8 @@
 """Which box became which: two annotations of one image, as a person would tell them apart."""
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
 from odtl.manifest import LineAnnotation
@@ -45,7 +46,7 @@ class BoxChange:
     @property
     def moved(self) -> bool:
         """Return whether the box was there before and is elsewhere now."""
-        return self.before is not None and self.after is not None and _place(self.before) != _place(self.after)
+        return self.before is not None and self.after is not None and self.before.box != self.after.box
 
     @property
     def renamed(self) -> bool:
@@ -73,7 +74,9 @@ class BoxChange:
 
 def boxes_of(annotation: LineAnnotation) -> list[Box]:
     """Return an annotation's boxes, in its order."""
-    columns = (annotation.boxes, annotation.labels, annotation.classes, annotation.difficult, annotation.truncated)
+    # One and the same NaN for all: any other is not equal to itself.
+    boxes = [tuple([edge if edge == edge else math.nan for edge in box]) for box in annotation.boxes]
+    columns = (boxes, annotation.labels, annotation.classes, annotation.difficult, annotation.truncated)
     return [Box(*values) for values in zip(*columns, strict=True)]
 
 
@@ -91,51 +94,45 @@ def compare_boxes(before: LineAnnotation, after: LineAnnotation) -> tuple[BoxCha
     first), else if any box covers mostly the same pixels, else if it is the only one left of its class on both sides.
     """
     old, new = boxes_of(before), boxes_of(after)
-    left, right = list(range(len(old))), list(range(len(new)))
-    pairs: list[tuple[int, int]] = []
-
-    def take(found: Iterable[tuple[int, int]]) -> None:
-        for i, j in found:
+    # Of most images, most boxes are as they were, in the same order.
+    same = {i for i, (one, other) in enumerate(zip(old, new, strict=False)) if one == other}
+    left, right = [i for i in range(len(old)) if i not in same], [j for j in range(len(new)) if j not in same]
+    changes = []
+    for match in _MATCHES:
+        if not (left and right):
+            break
+        for i, j in match(old, new, left, right):
             if i in left and j in right:
                 left.remove(i)
                 right.remove(j)
-                pairs.append((i, j))
-
-    for key in (repr, lambda box: (_place(box), box.name), _place):
-        take(_equal(old, new, left, right, key))
-    take(_overlapping(old, new, left, right, same_class=True, least=0.0))
-    take(_overlapping(old, new, left, right, same_class=False, least=_SAME_OBJECT))
-    take(_last_of_class(old, new, left, right))
-    changes = [BoxChange(i + 1, old[i], new[j]) for i, j in sorted(pairs) if repr(old[i]) != repr(new[j])]
+                if old[i] != new[j]:
+                    changes.append(BoxChange(i + 1, old[i], new[j]))
     changes += [BoxChange(i + 1, old[i], None) for i in left]
     return (*sorted(changes, key=lambda change: change.number), *(BoxChange(j + 1, None, new[j]) for j in right))
 
 
-def _place(box: Box) -> str:
-    # As text: a NaN is not equal to itself.
-    return repr(box.box)
+def _equal(key: Callable[[Box], Hashable]) -> Callable[..., Iterable[tuple[int, int]]]:
+    def match(old: list[Box], new: list[Box], left: list[int], right: list[int]) -> list[tuple[int, int]]:
+        waiting = defaultdict(list)
+        for j in reversed(right):
+            waiting[key(new[j])].append(j)
+        return [(i, found.pop()) for i in left if (found := waiting.get(key(old[i])))]
+
+    return match
 
 
-def _equal(
-    old: list[Box], new: list[Box], left: list[int], right: list[int], key: Callable[[Box], Hashable]
-) -> Iterator[tuple[int, int]]:
-    waiting = defaultdict(list)
-    for j in reversed(right):
-        waiting[key(new[j])].append(j)
-    return iter([(i, found.pop()) for i in left if (found := waiting.get(key(old[i])))])
+def _overlapping(same_class: bool, least: float) -> Callable[..., Iterable[tuple[int, int]]]:
+    def match(old: list[Box], new: list[Box], left: list[int], right: list[int]) -> list[tuple[int, int]]:
+        found = []
+        for i in left:
+            for j in right:
+                if not same_class or old[i].name == new[j].name:
+                    overlap = _iou(old[i].box, new[j].box)
+                    if overlap > least:
+                        found.append((-overlap, i, j))
+        return [(i, j) for _, i, j in sorted(found)]
 
-
-def _overlapping(
-    old: list[Box], new: list[Box], left: list[int], right: list[int], same_class: bool, least: float
-) -> list[tuple[int, int]]:
-    found = []
-    for i in left:
-        for j in right:
-            if not same_class or old[i].name == new[j].name:
-                overlap = _iou(old[i].box, new[j].box)
-                if overlap > least:
-                    found.append((-overlap, i, j))
-    return [(i, j) for _, i, j in sorted(found)]
+    return match
 
 
 def _last_of_class(old: list[Box], new: list[Box], left: list[int], right: list[int]) -> list[tuple[int, int]]:
@@ -160,3 +157,14 @@ def _iou(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 def _upright(box: tuple[float, ...]) -> tuple[float, float, float, float]:
     xmin, ymin, xmax, ymax = box
     return min(xmin, xmax), min(ymin, ymax), max(xmin, xmax), max(ymin, ymax)
+
+
+# From the surest to the least sure.
+_MATCHES = (
+    _equal(lambda box: box),
+    _equal(lambda box: (box.box, box.name)),
+    _equal(lambda box: box.box),
+    _overlapping(same_class=True, least=0.0),
+    _overlapping(same_class=False, least=_SAME_OBJECT),
+    _last_of_class,
+)

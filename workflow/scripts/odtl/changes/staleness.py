@@ -93,7 +93,7 @@ def _updated(file: str) -> Reason:
         except ValueError:
             return Reason({"classes": "the classes in the data changed"}.get(stem, "the images to detect on changed"))
         return Reason("images or labels changed", stem)
-    return Reason("made anew since", file)
+    return Reason("input changed", file)
 
 
 def _parameters(job: StaleJob, settings: Sequence[SettingChange]) -> Iterator[Reason]:
