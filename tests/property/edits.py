@@ -199,13 +199,11 @@ class Edits(RuleBasedStateMachine):
             st.tuples(st.sampled_from(FOLDERS[:6]), stems, extensions, st.sampled_from(LOOKS[:3]), st.lists(boxes)),
             min_size=3,
             max_size=8,
-        ),
-        pauses=st.lists(st.sampled_from(("none", "at once", "settled", "settled")), min_size=1, max_size=6),
+        )
     )
-    def start(self, pairs: list, pauses: list) -> None:
+    def start(self, pairs: list) -> None:
         for pair in pairs:
             self.add_pair(*pair)
-        self.pauses = pauses
 
     # --- Files ---------------------------------------------------------------------------------------------------
 
@@ -362,7 +360,7 @@ class Edits(RuleBasedStateMachine):
             target = self.home / "pool" / f"{len(list(self.home.glob('pool/*')))}{path.suffix}"
             target.parent.mkdir(exist_ok=True)
             os.rename(path, target)
-            path.symlink_to(target)
+            path.symlink_to(os.path.relpath(target, path.parent))
 
     @rule(pick=picks, look=looks, way=ways)
     def replace_what_a_link_leads_to(self, pick, look, way):

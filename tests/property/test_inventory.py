@@ -38,9 +38,13 @@ class Inventory(Edits):
         super().__init__()
         self.clock = Clock(Path(self.scratch.name), 0)
 
-    @initialize(tick=st.sampled_from((0.0, 1.0, 1.0)))
-    def set_clock(self, tick):
+    @initialize(
+        tick=st.sampled_from((0.0, 1.0, 1.0)),
+        pauses=st.lists(st.sampled_from(("none", "at once", "settled", "settled")), min_size=1, max_size=6),
+    )
+    def set_time(self, tick, pauses):
         self.clock = Clock(Path(self.scratch.name), tick)
+        self.pauses = pauses
 
     def wait(self) -> None:
         self.clock.leap(1.5 * file_cache.YOUNG_NS / NS + 1)
@@ -181,7 +185,7 @@ def test_incremental_equals_clean():
 def test_settled_files_come_from_the_cache():
     """What the test above compares would be vacuous if everything were read each time."""
     machine = Inventory()
-    machine.start([("d", stem, ".jpg", "red", []) for stem in "abc"], ["none"])
+    machine.start([("d", stem, ".jpg", "red", []) for stem in "abc"])
 
     def read_files() -> int:
         with mock.patch.object(voc, "read", wraps=voc.read) as read:
