@@ -39,8 +39,9 @@ FRACTIONS = (
 )
 
 picks = st.integers(0, 40)
-folders = st.sampled_from(FOLDERS)
-stems = st.sampled_from(STEMS)
+# Names that meet often: what is where is only hard to tell where several things have one name.
+folders = st.one_of(st.sampled_from(("d", "d/train", "d/test", "d/sub")), st.sampled_from(FOLDERS))
+stems = st.one_of(st.sampled_from(("a", "b", "a.jpg")), st.sampled_from(STEMS))
 extensions = st.sampled_from(IMAGES)
 looks = st.sampled_from(LOOKS)
 # How a file gets its new content: written in place or put in its place, and with which time of modification.
