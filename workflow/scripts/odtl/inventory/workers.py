@@ -1,5 +1,6 @@
 """Processes that work off pieces: parsing XML holds Python's lock, so threads would wait for one another."""
 
+import contextlib
 import marshal
 import os
 import queue
@@ -33,12 +34,16 @@ def work_off(pieces: Sequence[Piece]) -> Iterator[Done]:
 
     def hand_over(piece: Piece) -> Done:
         process = idle.get()
-        _write(process.stdin, piece)
-        done = _read(process.stdout)
-        if done is None:
-            raise RuntimeError(f"a process that reads the sources ended with status {process.wait()}")
-        idle.put(process)
-        return done
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                _write(process.stdin, piece)
+            done = _read(process.stdout)
+            if done is None:
+                raise RuntimeError(f"a process that reads the sources ended with status {process.wait()}")
+            return done
+        finally:
+            # Also a dead one: else the next piece would wait for ever.
+            idle.put(process)
 
     try:
         with ThreadPoolExecutor(len(processes)) as pool:
@@ -52,7 +57,8 @@ def work_off(pieces: Sequence[Piece]) -> Iterator[Done]:
                 raise
     finally:
         for process in processes:
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
             process.wait()
             process.stdout.close()
 
