@@ -18,6 +18,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/tracking.smk"
 include: "workflow/rules/boxes.smk"
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/records.smk"
@@ -36,6 +37,7 @@ rule all:
     input:
         "results/summary.txt",
         collect("results/{experiment}/detections/detections.csv", experiment=EXPERIMENTS),
+        collect("results/{experiment}/checkpoint/training_curve.svg", experiment=EXPERIMENTS),
         collect("results/{experiment}/evaluation/pr_curve.svg", experiment=EXPERIMENTS),
 
 

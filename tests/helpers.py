@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,21 +59,30 @@ class Run:
         rows = [line.split() for line in table[1].splitlines()] if table else []
         return {name: int(count) for name, count in rows if name not in ("all", "total")}
 
+    @property
+    def finished(self) -> dict[str, int]:
+        """Rule to number of jobs that really ran to their end, without `all`."""
+        return dict(Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (?!all\))(\w+)\)", self.output, re.MULTILINE)))
+
 
 class Project:
-    """A working folder with a `my.yaml`; the workflow itself is this repository's."""
+    """A working folder with a `my.yaml`; the workflow itself is this repository's, or a copy of it in `root`."""
 
-    def __init__(self, folder: Path, **config) -> None:
+    def __init__(self, folder: Path, root: Path = ROOT, **config) -> None:
         self.folder = folder
-        self.configure(**config)
+        self.root = root
+        self.config = config
+        if config:
+            self.configure(**config)
 
     def configure(self, **config) -> None:
         """Write `my.yaml`."""
+        self.config = config
         (self.folder / "my.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
     def snakemake(self, *arguments: str, timeout: float = 600) -> Run:
         """Run Snakemake in the folder and wait for it."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")]
         # --resources and --configfile take every word that follows: targets go before them.
         command += [*arguments, "--cores", "2", "--resources", "gpu=1", "--configfile", "my.yaml"]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}

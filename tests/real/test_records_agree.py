@@ -30,7 +30,7 @@ def our_records(folder, source, classes=None, aliases=None):
     inventory = folder / "inventory"
     refresh(data, {"classes": classes, "aliases": aliases or {}}, folder / "cache", inventory, lambda line: None)
     label_map = folder / "label_map.pbtxt"
-    write_label_map(inventory / "classes.txt", None, classes, label_map)
+    write_label_map(inventory / "classes.txt", label_map, classes)
     examples = {}
     for index in range(2):
         shard = shard_name("test", index, 2)

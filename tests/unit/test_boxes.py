@@ -15,8 +15,10 @@ from PIL import Image
 from odtl import boxes, repairs
 from odtl.boxes import BoxRow, Counts, clean, make_boxes, read_boxes, turn_upright
 from odtl.errors import InputError
+from odtl.files import sha256_of
 from odtl.images import ImageInfo
 from odtl.manifest import Line, LineAnnotation, LineProblem
+from odtl.sidecars import read_sidecar
 
 NAN = math.nan
 SHARD = "train-00000-of-00001"
@@ -377,3 +379,21 @@ def test_numbers_are_written_short_and_whole():
         *("1", "0.1", "0.3333333333333333", "0", "1e+300"),
     ]
     assert all(float(boxes._number(value)) == value for value in (1e15, 123456789.125, 5e-324))
+
+
+def test_sidecar_counts_and_tells_another_table(shard, tmp_path):
+    paths = shard({"a.jpg": jpeg()}, {"a.jpg": {}})
+    counts = make_boxes(*paths, tmp_path / "boxes.json", sha256_of(paths[0]))
+    sidecar = read_sidecar(tmp_path / "boxes.json")
+    assert {name: sidecar[name] for name in ("images", "kept", "repaired", "rejected")} == vars(counts)
+    assert len(read_boxes(paths[1], sidecar["files"]["boxes"]["sha256"])) == 1
+    paths[1].write_text(paths[1].read_text(encoding="utf-8").replace("cup", "cap"), encoding="utf-8")
+    with pytest.raises(InputError, match="run again to make it anew"):
+        read_boxes(paths[1], sidecar["files"]["boxes"]["sha256"])
+
+
+def test_manifest_that_is_not_the_planned_one_gives_nothing(shard, tmp_path):
+    paths = shard({"a.jpg": jpeg()}, {"a.jpg": {}})
+    with pytest.raises(InputError, match="changed while the workflow ran"):
+        make_boxes(*paths, tmp_path / "boxes.json", "0" * 64)
+    assert not any(path.exists() for path in [*paths[1:], tmp_path / "boxes.json"])

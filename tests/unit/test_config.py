@@ -155,3 +155,9 @@ def test_every_key_is_explained():
     named = leaves({key: value for key, value in DEFAULT.items() if key != "experiments"})
     named |= set(DEFAULT["data"]["sources"][0])
     assert [key for key in sorted(named) if f"`{key}`" not in text] == []
+
+
+def test_order_of_keys_is_no_difference():
+    one = changed("experiments.detector.overrides", {"b": {"d": 1, "c": [{"f": 1, "e": 2}]}, "a": 2})
+    two = changed("experiments.detector.overrides", {"a": 2, "b": {"c": [{"e": 2, "f": 1}], "d": 1}})
+    assert repr(experiment_settings(one, "detector")) == repr(experiment_settings(two, "detector"))

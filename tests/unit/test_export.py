@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from odtl import checkpoints, evaluation, export, records, serving
+from odtl import checkpoints, evaluation, export, plots, records, serving
 from odtl.compare import ParityError
 from odtl.detections import Detections
 from odtl.errors import InputError
@@ -69,7 +69,6 @@ class Chain:
                 "metrics_json": "metrics.json",
                 "per_class_csv": "per_class.csv",
                 "pr_curve_csv": "pr_curve.csv",
-                "pr_curve_svg": "pr_curve.svg",
                 "detections_json": "detections.json",
             }.items()
         }
@@ -152,7 +151,10 @@ def test_every_image_is_scored_and_every_file_is_there(chain):
     assert metrics["detections"] == len(results)
     with open(chain.evaluation["per_class_csv"], newline="") as stream:
         assert [row["class"] for row in csv.DictReader(stream)] == ["bb8", "r2d2"]
-    assert chain.evaluation["pr_curve_svg"].stat().st_size > 1000
+    curves = plots.read_pr_curves(chain.evaluation["pr_curve_csv"], chain.evaluation["per_class_csv"])
+    assert {len(recall) for recall, _, _ in curves.values()} == {101}
+    for _, precision, ap50 in curves.values():
+        assert np.mean(precision) == pytest.approx(ap50)
 
 
 def test_figures_are_those_of_official_vision(chain):

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odtl import label_map
@@ -85,9 +85,9 @@ def test_configured_keeps_the_order_of_the_list():
 def test_write_label_map_extends_what_stands_there(tmp_path):
     classes, out = tmp_path / "classes.txt", tmp_path / "label_map.pbtxt"
     classes.write_text("b\nc\n")
-    assert label_map.write_label_map(classes, out, None, out) == {"b": 1, "c": 2}
+    assert label_map.write_label_map(classes, out, None) == {"b": 1, "c": 2}
     classes.write_text("a\nb\n")
-    assert label_map.write_label_map(classes, out, None, out) == {"b": 1, "c": 2, "a": 3}
+    assert label_map.write_label_map(classes, out, None) == {"b": 1, "c": 2, "a": 3}
     assert label_map.read_label_map(out) == {"b": 1, "c": 2, "a": 3}
 
 
@@ -95,12 +95,35 @@ def test_write_label_map_takes_the_configured_list_as_it_is(tmp_path):
     classes, out = tmp_path / "classes.txt", tmp_path / "label_map.pbtxt"
     classes.write_text("b\n")
     out.write_text("item { id: 1 name: 'old' }")
-    assert label_map.write_label_map(classes, out, ["z", "b"], out) == {"z": 1, "b": 2}
+    assert label_map.write_label_map(classes, out, ["z", "b"]) == {"z": 1, "b": 2}
 
 
 def test_no_class_at_all_is_an_error(tmp_path):
     classes, out = tmp_path / "classes.txt", tmp_path / "label_map.pbtxt"
     classes.write_text("\n")
     with pytest.raises(InputError, match=r"classes\.txt: classes: found none"):
-        label_map.write_label_map(classes, None, None, out)
+        label_map.write_label_map(classes, out, None)
+    assert not out.exists()
+
+
+# The inventory gives names on one line, each run of white space one blank.
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.sets(NAMES.map(lambda name: " ".join(name.split())).filter(bool))))
+def test_predict_is_what_write_label_map_will_write(tmp_path_factory, batches):
+    folder = tmp_path_factory.mktemp("label_map")
+    classes, out = folder / "classes.txt", folder / "label_map.pbtxt"
+    for batch in filter(None, batches):
+        classes.write_text("".join(f"{name}\n" for name in sorted(batch)), encoding="utf-8", newline="")
+        before = out.read_bytes() if out.exists() else None
+        predicted = label_map.predict(out, label_map.read_classes(classes), None)
+        assert (out.read_bytes() if out.exists() else None) == before
+        assert label_map.write_label_map(classes, out, None, predicted) == predicted
+        assert list(label_map.predict(out, batch, None).items()) == list(predicted.items())
+
+
+def test_another_map_than_predicted_is_not_written(tmp_path):
+    classes, out = tmp_path / "classes.txt", tmp_path / "label_map.pbtxt"
+    classes.write_text("b\nc\n")
+    with pytest.raises(InputError, match="changed while the workflow ran"):
+        label_map.write_label_map(classes, out, None, {"b": 1})
     assert not out.exists()

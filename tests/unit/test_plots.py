@@ -97,3 +97,22 @@ def test_what_is_missing_is_said(monkeypatch, tmp_path):
     assert any("no curve" in text for text in words(monkeypatch, plots.write_pr_curves, {}, tmp_path / "a.svg"))
     seen = words(monkeypatch, plots.write_training_curves, [], tmp_path / "b.svg")
     assert any("no history" in text for text in seen)
+
+
+def test_curves_are_read_as_an_evaluation_writes_them(tmp_path):
+    (tmp_path / "pr.csv").write_text("class,recall,precision,score\na,0.0,1.0,0.9\na,0.5,0.25,\nb,0.0,0.5,0.1\n")
+    (tmp_path / "per_class.csv").write_text("class,id,AP,AP50\nc,3,,\na,1,0.1,0.625\nb,2,0.1,0.5\n")
+    curves = plots.read_pr_curves(tmp_path / "pr.csv", tmp_path / "per_class.csv")
+    assert list(curves) == ["a", "b"]
+    recall, precision, ap50 = curves["a"]
+    assert (recall.tolist(), precision.tolist(), ap50) == ([0.0, 0.5], [1.0, 0.25], 0.625)
+
+
+@pytest.mark.parametrize(
+    ("write", "content"), [(plots.write_pr_curves, CURVES), (plots.write_training_curves, HISTORY)]
+)
+def test_lines_have_the_colors_that_are_asked_for(tmp_path, write, content):
+    write(content, tmp_path / "a.svg", ["#12AB34"])
+    drawn = (tmp_path / "a.svg").read_text().lower()
+    assert "#12ab34" in drawn
+    assert not any(color.lower() in drawn for color in plots.COLORS)

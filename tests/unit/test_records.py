@@ -15,6 +15,8 @@ from PIL import Image
 from odtl import records
 from odtl.boxes import COLUMNS
 from odtl.errors import InputError
+from odtl.files import sha256_of
+from odtl.sidecars import read_sidecar
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 FLOATS = st.floats(width=32, allow_nan=False)
@@ -187,7 +189,7 @@ def test_changed_and_missing_images_are_all_told_and_nothing_is_written(shard, l
 
 def test_a_class_that_is_not_in_the_label_map_is_an_error(shard, label_map, tmp_path):
     label_map.write_text("item { id: 1 name: 'cat' }")
-    with pytest.raises(InputError, match=r"class: found 'dög'. It is not in .*label_map\.pbtxt"):
+    with pytest.raises(InputError, match=r"class: found 'dög'. It has no id in the label map"):
         records.write_records(shard, label_map, tmp_path / "out.tfrecord")
 
 
@@ -227,3 +229,19 @@ def test_source_id_of_a_name_that_is_no_utf8():
 
 def test_source_ids_of_many_images_differ():
     assert len({records.source_id(f"train/{number}.jpg") for number in range(20_000)}) == 20_000
+
+
+def test_sidecar_says_what_is_in_the_record(tmp_path, label_map):
+    shard = write_boxes(tmp_path / "boxes.csv", [row(picture(tmp_path, "a.jpg"))])
+    out, sidecar = tmp_path / "a.tfrecord", tmp_path / "a.json"
+    records.write_records(shard, label_map, out, sidecar, sha256_of(shard))
+    content = read_sidecar(sidecar)
+    assert (content["images"], content["boxes"]) == (1, 1)
+    assert content["files"]["records"] == {"bytes": out.stat().st_size, "sha256": sha256_of(out)}
+
+
+def test_ids_may_be_given_without_a_file(tmp_path):
+    shard = write_boxes(tmp_path / "boxes.csv", [row(picture(tmp_path, "a.jpg"))])
+    records.write_records(shard, {"cat": 7}, tmp_path / "a.tfrecord")
+    (example,) = records.read_records(tmp_path / "a.tfrecord")
+    assert example["image/object/class/label"] == [7]

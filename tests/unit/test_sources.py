@@ -93,3 +93,25 @@ def test_damaged_or_unwritable_cache_changes_nothing(package, monkeypatch):
     assert digest("a") == before
     monkeypatch.setattr(sources, "_cache_path", lambda: root / "a.py" / "kept.json")
     assert digest("a") == before
+
+
+def test_script_counts_with_all_that_it_imports(package):
+    root, digest = package
+    script = root.parent / "run.py"
+    script.write_text("from job import logged\nfrom odtl.a import x\n\nx()\n", encoding="utf-8")
+    (root.parent / "job.py").write_text("logged = 1\n", encoding="utf-8")
+
+    def of_script() -> str:
+        digest()
+        return sources.script_digest("run")
+
+    before = of_script()
+    (root.parent / "job.py").write_text("logged = 2\n", encoding="utf-8")
+    (root / "e.py").write_text("z = 2\n", encoding="utf-8")
+    script.write_text('"""Run."""\nfrom job import logged\nfrom odtl.a import x\n\n\nx()  # Now.\n', encoding="utf-8")
+    assert of_script() == before
+    (root / "c/d.py").write_text("y = 2\n", encoding="utf-8")
+    after = of_script()
+    assert after != before
+    script.write_text("from odtl.a import x\n\nx() + 1\n", encoding="utf-8")
+    assert of_script() != after

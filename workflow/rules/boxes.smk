@@ -2,16 +2,17 @@
 
 Needs: results/inventory/{shard}.jsonl and the images it names.
 Makes: results/boxes/{shard}.csv, the canonical boxes in upright pixels, and results/repairs/{shard}.csv, a row for
-       each thing that was changed or refused.
+       each thing that was changed or refused; results/boxes/{shard}.json, how many, and the digests of both.
 """
 
 
 rule make_boxes:
     input:
-        manifest="results/inventory/{shard}.jsonl",
+        manifest=ancient("results/inventory/{shard}.jsonl"),
     output:
         boxes="results/boxes/{shard}.csv",
         repairs="results/repairs/{shard}.csv",
+        sidecar="results/boxes/{shard}.json",
     log:
         "results/logs/make_boxes/{shard}.log",
     conda:
@@ -20,8 +21,8 @@ rule make_boxes:
         mem_mb=500,
         runtime=60,
     params:
-        # A manifest that changed while the job ran, or came with an old time stamp, is seen by its digest only.
+        # The job verifies it: a manifest that changes meanwhile is not taken for this one.
         manifest=lambda wildcards: manifest_digest(wildcards.shard),
-        code=code_digest("boxes"),
+        code=code_of("make_boxes"),
     script:
         "../scripts/make_boxes.py"

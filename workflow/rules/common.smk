@@ -21,10 +21,12 @@ sys.path.insert(0, str(HOME / "workflow/scripts"))
 # it takes a fifth of the time of a run with nothing to do.
 sys.modules.setdefault("pandas", None)
 
-from odtl import disk, inventory, listing, manifest, run_lock, running_jobs, zoo
-from odtl.config import check_config, experiment_settings
+from odtl import disk, inventory, label_map, listing, manifest, run_lock, running_jobs, zoo
+from odtl.config import canonical, check_config, experiment_settings
 from odtl.errors import InputError
-from odtl.sources import code_digest
+from odtl.files import sha256_of
+from odtl.provenance import keep_records
+from odtl.sources import script_digest
 from odtl.split import SPLITS, shard_name
 
 # Where what is not a result is kept from one run to the next.
@@ -90,7 +92,8 @@ with told_clearly():
     LOCK = run_lock.take(STATE, ".snakemake/locks", "results") if workflow.is_main_process else None
     ZOO, DIGESTS = load_inputs()
 
-EXPERIMENTS = list(config["experiments"])
+# Sorted: another order of keys in the configuration is no change.
+EXPERIMENTS = sorted(config["experiments"])
 SETTINGS = {name: experiment_settings(config, name) for name in EXPERIMENTS}
 MODELS = sorted({settings["model"] for settings in SETTINGS.values()})
 SHARDS = {
@@ -115,10 +118,9 @@ def shards_of(pattern, split):
     return expand(pattern, shard=SHARDS[split])
 
 
-@functools.cache
-def manifest_digest(shard):
-    """Return the digest of a shard's manifest."""
-    return DIGESTS.get(shard) or manifest.digest(manifest.manifest_path("results/inventory", shard))
+def all_shards(pattern):
+    """Return the files of all shards."""
+    return [path for split in SPLITS for path in shards_of(pattern, split)]
 
 
 def pretrained_of(wildcards):

@@ -7,7 +7,7 @@ Makes: results/dataset/label_map.pbtxt, {split}_labels.csv and {split}.json, rep
 
 rule write_label_map:
     input:
-        classes="results/inventory/classes.txt",
+        classes=ancient("results/inventory/classes.txt"),
     output:
         # update(): the ids that were given out before are read, and kept.
         label_map=update("results/dataset/label_map.pbtxt"),
@@ -19,15 +19,17 @@ rule write_label_map:
         mem_mb=500,
         runtime=10,
     params:
-        classes=config["labels"]["classes"],
-        code=code_digest("label_map"),
+        # A class that vanishes keeps its id, and a list of what was found in any case is no change: the map counts.
+        label_map=LABEL_MAP,
+        code=code_of("write_label_map"),
     script:
         "../scripts/write_label_map.py"
 
 
 rule write_split_tables:
     input:
-        boxes=lambda wildcards: shards_of("results/boxes/{shard}.csv", wildcards.split),
+        boxes=lambda wildcards: ancient(shards_of("results/boxes/{shard}.csv", wildcards.split)),
+        sidecars=lambda wildcards: shards_of("results/boxes/{shard}.json", wildcards.split),
     output:
         labels="results/dataset/{split}_labels.csv",
         summary="results/dataset/{split}.json",
@@ -39,7 +41,7 @@ rule write_split_tables:
         mem_mb=1000,
         runtime=30,
     params:
-        code=code_digest("dataset"),
+        code=code_of("write_split_tables"),
     script:
         "../scripts/write_split_tables.py"
 
@@ -47,8 +49,9 @@ rule write_split_tables:
 rule write_card:
     input:
         summaries=expand("results/dataset/{split}.json", split=SPLITS),
-        repairs=[shards_of("results/repairs/{shard}.csv", split) for split in SPLITS],
-        inventory=[shards_of("results/inventory/{shard}.jsonl", split) for split in SPLITS],
+        sidecars=all_shards("results/boxes/{shard}.json"),
+        ledgers=ancient(all_shards("results/repairs/{shard}.csv")),
+        inventory=ancient(all_shards("results/inventory/{shard}.jsonl")),
         label_map="results/dataset/label_map.pbtxt",
     output:
         repairs="results/dataset/repairs.csv",
@@ -68,6 +71,13 @@ rule write_card:
         runtime=30,
     params:
         strict={"strict": config["data"]["strict"]},
-        code=code_digest("dataset"),
+        code=code_of("write_card"),
     script:
         "../scripts/write_card.py"
+
+
+rule data:
+    input:
+        all_shards("results/records/{shard}.tfrecord"),
+        expand("results/dataset/{split}_labels.csv", split=SPLITS),
+        "results/dataset/card.txt",

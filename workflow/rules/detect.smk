@@ -8,8 +8,10 @@ Makes: results/{experiment}/detections/: annotated images, detections.csv, and u
 
 rule detect:
     input:
-        model="results/{experiment}/export/frozen_inference_graph.pb",
-        images="results/inventory/detect.csv",
+        model=ancient("results/{experiment}/export/frozen_inference_graph.pb"),
+        # It holds the digest of the graph.
+        export="results/{experiment}/export/metadata.json",
+        images=ancient("results/inventory/detect.csv"),
     output:
         table="results/{experiment}/detections/detections.csv",
         unreadable="results/{experiment}/detections/unreadable.csv",
@@ -30,6 +32,7 @@ rule detect:
         runtime=240,
     params:
         settings={"score_threshold": config["detect"]["score_threshold"]},
-        code=code_digest("inference"),
+        listing=listing_digest(),
+        code=code_of("detect"),
     script:
         "../scripts/detect.py"

@@ -8,9 +8,11 @@ Makes: results/{experiment}/evaluation/: metrics.json, per_class.csv, pr_curve.s
 rule evaluate:
     input:
         experiment="results/{experiment}/experiment.yaml",
-        checkpoint="results/{experiment}/checkpoint/ckpt.index",
+        checkpoint=ancient("results/{experiment}/checkpoint/ckpt.index"),
+        weights=ancient("results/{experiment}/checkpoint/ckpt.data-00000-of-00001"),
         training="results/{experiment}/checkpoint/training.json",
-        records=shards_of("results/records/{shard}.tfrecord", "test"),
+        records=ancient(shards_of("results/records/{shard}.tfrecord", "test")),
+        sidecars=shards_of("results/records/{shard}.json", "test"),
         label_map="results/dataset/label_map.pbtxt",
     output:
         metrics=report(
@@ -25,12 +27,6 @@ rule evaluate:
             caption="../report/per_class.rst",
             labels={"experiment": "{experiment}", "what": "AP of each class"},
         ),
-        pr_curve=report(
-            "results/{experiment}/evaluation/pr_curve.svg",
-            category="Evaluation",
-            caption="../report/pr_curve.rst",
-            labels={"experiment": "{experiment}", "what": "precision and recall"},
-        ),
         pr_points="results/{experiment}/evaluation/pr_curve.csv",
         detections="results/{experiment}/evaluation/detections.json",
     log:
@@ -43,6 +39,32 @@ rule evaluate:
         runtime=240,
     params:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
-        code=code_digest("evaluation"),
+        code=code_of("evaluate"),
     script:
         "../scripts/evaluate.py"
+
+
+rule plot_pr_curve:
+    input:
+        # One line of this for each class; the area under its curve changes with any of its points.
+        per_class="results/{experiment}/evaluation/per_class.csv",
+        points=ancient("results/{experiment}/evaluation/pr_curve.csv"),
+    output:
+        curve=report(
+            "results/{experiment}/evaluation/pr_curve.svg",
+            category="Evaluation",
+            caption="../report/pr_curve.rst",
+            labels={"experiment": "{experiment}", "what": "precision and recall"},
+        ),
+    log:
+        "results/logs/plot_pr_curve/{experiment}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        plots=canonical(config["plots"]),
+        code=code_of("plot_pr_curve"),
+    script:
+        "../scripts/plot_pr_curve.py"

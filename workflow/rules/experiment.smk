@@ -26,10 +26,10 @@ rule write_experiment:
         },
         model=lambda wildcards: {
             "factory": model_of(wildcards.experiment).factory,
-            "settings": model_of(wildcards.experiment).settings,
+            "settings": canonical(model_of(wildcards.experiment).settings),
             "restore": model_of(wildcards.experiment).restore,
         },
         records={split: shards_of("results/records/{shard}.tfrecord", split) for split in ["train", "val"]},
-        code=code_digest("experiment"),
+        code=code_of("write_experiment"),
     script:
         "../scripts/write_experiment.py"

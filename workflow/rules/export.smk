@@ -1,6 +1,6 @@
 """A detector that runs without this workflow.
 
-Needs: results/{experiment}/checkpoint/, the test records (images to compare on), the label map.
+Needs: results/{experiment}/checkpoint/, the records it was trained with (images to compare on), the label map.
 Makes: results/{experiment}/export/: saved_model/, frozen_inference_graph.pb, label_map.pbtxt, metadata.json and
        parity.json - only if what was exported, loaded again, detects what the checkpoint detects.
 """
@@ -9,10 +9,11 @@ Makes: results/{experiment}/export/: saved_model/, frozen_inference_graph.pb, la
 rule export:
     input:
         experiment="results/{experiment}/experiment.yaml",
-        checkpoint="results/{experiment}/checkpoint/ckpt.index",
+        checkpoint=ancient("results/{experiment}/checkpoint/ckpt.index"),
+        weights=ancient("results/{experiment}/checkpoint/ckpt.data-00000-of-00001"),
         training="results/{experiment}/checkpoint/training.json",
-        # Real images to compare on; a relabelled one does not make the export stale.
-        records=ancient(shards_of("results/records/{shard}.tfrecord", "test")),
+        # Real images to compare on; not the test images, which change without a new training.
+        records=ancient([shards_of("results/records/{shard}.tfrecord", split) for split in ["val", "train"]]),
         label_map="results/dataset/label_map.pbtxt",
     output:
         saved_model=directory("results/{experiment}/export/saved_model"),
@@ -29,7 +30,7 @@ rule export:
         runtime=120,
     params:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
-        settings=config["export"],
-        code=code_digest("export"),
+        settings=canonical(config["export"]),
+        code=code_of("export"),
     script:
         "../scripts/export.py"

@@ -19,6 +19,6 @@ rule fetch_pretrained:
         # Where it comes from (mirror, tables) is read from the configuration itself, which is not tracked: the same
         # checkpoint from another place is no reason to train again.
         model=lambda wildcards: checkpoint_identity(wildcards.model),
-        code=code_digest("zoo"),
+        code=code_of("fetch_pretrained"),
     script:
         "../scripts/fetch_pretrained.py"

@@ -1,16 +1,18 @@
 """Images and boxes in the form that training reads fastest.
 
-Needs: results/boxes/{shard}.csv, the images it names, results/dataset/label_map.pbtxt.
-Makes: results/records/{shard}.tfrecord, in the fields of the TensorFlow Object Detection API.
+Needs: results/boxes/{shard}.csv, the images it names, the ids of its classes.
+Makes: results/records/{shard}.tfrecord, in the fields of the TensorFlow Object Detection API, and {shard}.json, its
+       digest and how much is in it.
 """
 
 
 rule write_records:
     input:
-        boxes="results/boxes/{shard}.csv",
-        label_map="results/dataset/label_map.pbtxt",
+        boxes=ancient("results/boxes/{shard}.csv"),
+        sidecar="results/boxes/{shard}.json",
     output:
         records="results/records/{shard}.tfrecord",
+        sidecar="results/records/{shard}.json",
     log:
         "results/logs/write_records/{shard}.log",
     conda:
@@ -19,6 +21,8 @@ rule write_records:
         mem_mb=500,
         runtime=60,
     params:
-        code=code_digest("records"),
+        # As the label map will give them: its file would make all shards wait for it, and run with it.
+        ids=class_ids,
+        code=code_of("write_records"),
     script:
         "../scripts/write_records.py"

@@ -10,8 +10,6 @@ rule write_summary:
         card="results/dataset/card.json",
         training=expand("results/{experiment}/checkpoint/training.json", experiment=EXPERIMENTS),
         metrics=expand("results/{experiment}/evaluation/metrics.json", experiment=EXPERIMENTS),
-        exports=expand("results/{experiment}/export/metadata.json", experiment=EXPERIMENTS),
-        detections=expand("results/{experiment}/detections/detections.csv", experiment=EXPERIMENTS),
     output:
         summary=report(
             "results/summary.txt",
@@ -28,6 +26,18 @@ rule write_summary:
         runtime=10,
     params:
         experiments=EXPERIMENTS,
-        code=code_digest("summary"),
+        code=code_of("write_summary"),
     script:
         "../scripts/write_summary.py"
+
+
+rule tidy:
+    log:
+        "results/logs/tidy.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        kept={"shards": [shard for split in SPLITS for shard in SHARDS[split]], "experiments": EXPERIMENTS},
+    script:
+        "../scripts/tidy.py"

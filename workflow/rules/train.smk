@@ -11,27 +11,18 @@ Keeps: results/{experiment}/training/, TensorBoard events and the state from whi
 rule train:
     input:
         experiment="results/{experiment}/experiment.yaml",
-        train=shards_of("results/records/{shard}.tfrecord", "train"),
-        val=shards_of("results/records/{shard}.tfrecord", "val"),
+        records=ancient([shards_of("results/records/{shard}.tfrecord", split) for split in ["train", "val"]]),
+        sidecars=[shards_of("results/records/{shard}.json", split) for split in ["train", "val"]],
         pretrained=pretrained_of,
-        # A data set that must not be trained on (strict) stops here; a change in the test images does not train again.
-        card=ancient("results/dataset/card.json"),
+        # A data set that must not be trained on stops here; a change in the test images does not train again.
+        card=ancient("results/dataset/card.json" if config["data"]["strict"] else []),
         # What a warm start compares; what of it matters to the training is in the records.
-        boxes=[ancient(shards_of("results/boxes/{shard}.csv", split)) for split in ["train", "val"]],
+        boxes=ancient([shards_of("results/boxes/{shard}.csv", split) for split in ["train", "val"]]),
         label_map=ancient("results/dataset/label_map.pbtxt"),
     output:
         index="results/{experiment}/checkpoint/ckpt.index",
         data="results/{experiment}/checkpoint/ckpt.data-00000-of-00001",
         summary="results/{experiment}/checkpoint/training.json",
-        curve=report(
-            "results/{experiment}/checkpoint/training_curve.svg",
-            category="Training",
-            caption="../report/training_curve.rst",
-            labels={
-                "experiment": "{experiment}",
-                "what": "loss and AP over the steps",
-            },
-        ),
     log:
         "results/logs/train/{experiment}.log",
     conda:
@@ -45,9 +36,36 @@ rule train:
     params:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
         state="results/{experiment}/training",
-        normalisation=lambda wildcards: {"normalisation": model_of(wildcards.experiment).normalisation},
+        normalisation=lambda wildcards: {"normalisation": canonical(model_of(wildcards.experiment).normalisation)},
         # Snakemake does not compare what depends on the input: how the next training starts must not cause one.
         warm_start=lambda wildcards, input: SETTINGS[wildcards.experiment]["warm_start"],
-        code=code_digest("training"),
+        code=code_of("train"),
     script:
         "../scripts/train.py"
+
+
+rule plot_training:
+    input:
+        summary="results/{experiment}/checkpoint/training.json",
+    output:
+        curve=report(
+            "results/{experiment}/checkpoint/training_curve.svg",
+            category="Training",
+            caption="../report/training_curve.rst",
+            labels={
+                "experiment": "{experiment}",
+                "what": "loss and AP over the steps",
+            },
+        ),
+    log:
+        "results/logs/plot_training/{experiment}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        plots=canonical(config["plots"]),
+        code=code_of("plot_training"),
+    script:
+        "../scripts/plot_training.py"

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from job import logged
 from odtl.evaluation import evaluate
+from odtl.sidecars import check_sizes
 
 with logged(snakemake.log[0]):
+    check_sizes(zip(snakemake.input.records, snakemake.input.sidecars, strict=True), "records")
     evaluate(
         snakemake.input.experiment,
         snakemake.params.factory,
@@ -15,6 +17,5 @@ with logged(snakemake.log[0]):
         metrics_json=snakemake.output.metrics,
         per_class_csv=snakemake.output.per_class,
         pr_curve_csv=snakemake.output.pr_points,
-        pr_curve_svg=snakemake.output.pr_curve,
         detections_json=snakemake.output.detections,
     )

@@ -4,4 +4,10 @@ from job import logged
 from odtl.boxes import make_boxes
 
 with logged(snakemake.log[0]):
-    make_boxes(snakemake.input.manifest, snakemake.output.boxes, snakemake.output.repairs)
+    make_boxes(
+        snakemake.input.manifest,
+        snakemake.output.boxes,
+        snakemake.output.repairs,
+        snakemake.output.sidecar,
+        snakemake.params.manifest,
+    )

@@ -6,15 +6,18 @@ from pathlib import Path
 from job import logged
 from odtl.files import sha256_of
 from odtl.label_map import read_label_map
-from odtl.plots import write_training_curves
+from odtl.sidecars import check_sizes, recorded_sha256
 from odtl.training import train
 from odtl.warm_start import Data, WarmStart, read_images
 
 with logged(snakemake.log[0]):
-    records = [*snakemake.input.train, *snakemake.input.val]
+    # Hashing all records again would take minutes for a large data set on a slow disk. A record and its sidecar are
+    # written by one job, each whole, the sidecar last; one that was put there by other means hardly has the same size.
+    files = dict(zip(snakemake.input.records, snakemake.input.sidecars, strict=True))
+    check_sizes(files.items(), "records")
     pretrained = snakemake.input.get("pretrained")
     fingerprint = {
-        "records": {path: sha256_of(path) for path in records},
+        "records": {path: recorded_sha256(sidecar, "records") for path, sidecar in files.items()},
         "pretrained": sha256_of(pretrained) if pretrained else None,
     }
     warm_start = WarmStart(
@@ -22,7 +25,7 @@ with logged(snakemake.log[0]):
         Data(read_images(snakemake.input.boxes), read_label_map(snakemake.input.label_map)),
         json.loads(Path(pretrained).read_text(encoding="utf-8")) if pretrained else None,
     )
-    summary = train(
+    train(
         snakemake.input.experiment,
         snakemake.params.factory,
         snakemake.params.state,
@@ -32,4 +35,3 @@ with logged(snakemake.log[0]):
         snakemake.params.normalisation["normalisation"],
         warm_start=warm_start,
     )
-    write_training_curves([*summary["loss"], *summary["validation"]], snakemake.output.curve)

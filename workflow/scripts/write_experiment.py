@@ -19,7 +19,7 @@ with logged(snakemake.log[0]):
         factory=model["factory"],
         settings=model["settings"],
         schedule=settings,
-        num_classes=len(read_label_map(snakemake.input.label_map)),
+        num_classes=max(read_label_map(snakemake.input.label_map).values()),
         train_records=records["train"],
         val_records=records["val"],
         train_summary=read_json(snakemake.input.train),

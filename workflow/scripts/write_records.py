@@ -2,6 +2,13 @@
 
 from job import logged
 from odtl.records import write_records
+from odtl.sidecars import recorded_sha256
 
 with logged(snakemake.log[0]):
-    write_records(snakemake.input.boxes, snakemake.input.label_map, snakemake.output.records)
+    write_records(
+        snakemake.input.boxes,
+        snakemake.params.ids,
+        snakemake.output.records,
+        snakemake.output.sidecar,
+        recorded_sha256(snakemake.input.sidecar, "boxes"),
+    )

@@ -12,10 +12,11 @@ VOC file that moves the left and upper edge by one pixel, which is less than peo
 
 import csv
 import hashlib
+import io
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from odtl.images import ImageError, ImageInfo
 from odtl.manifest import Line, iterate_manifest
 from odtl.repairs import COLUMNS as LEDGER_COLUMNS
 from odtl.repairs import REJECTED, STATUS_OF, LedgerRow, ledger_row
+from odtl.sidecars import write_sidecar
 from odtl.split import parse_shard_name
 
 if TYPE_CHECKING:
@@ -123,12 +125,16 @@ def make_boxes(
     manifest_path: str | os.PathLike,
     boxes_path: str | os.PathLike,
     repairs_path: str | os.PathLike,
+    sidecar_path: str | os.PathLike | None = None,
+    manifest_sha256: str | None = None,
 ) -> Counts:
     """Make one shard's boxes table and ledger (CSV, with headers even when empty) from its manifest.
 
-    manifest_path: `{split}-{index}-of-{n}.jsonl`; the name says which split it is.
+    manifest_path:   `{split}-{index}-of-{n}.jsonl`; the name says which split it is.
+    sidecar_path:    where to write the `Counts` and the digests of both tables (see `sidecars`); None: nowhere.
+    manifest_sha256: what the manifest's digest must be; None: whatever it is.
 
-    Raises InputError if an image is no longer what the inventory listed.
+    Raises InputError if an image is no longer what the inventory listed, or the manifest is another one.
     """
     split = parse_shard_name(Path(manifest_path).stem)[0]
     changed: list[Problem] = []
@@ -138,7 +144,7 @@ def make_boxes(
         repairs_writer = csv.writer(repairs_stream, lineterminator="\n")
         boxes_writer.writerow(COLUMNS)
         repairs_writer.writerow(LEDGER_COLUMNS)
-        for line in iterate_manifest(manifest_path):
+        for line in iterate_manifest(manifest_path, manifest_sha256):
             total += 1
             try:
                 rows, repairs = _clean_file(line, split)
@@ -154,12 +160,22 @@ def make_boxes(
             raise InputError(changed, f"{len(changed)} image(s) changed while the workflow ran")
         if total != kept + repaired + rejected:
             raise AssertionError(f"{total} images in, but {kept} kept + {repaired} repaired + {rejected} rejected")
-    return Counts(total, kept, repaired, rejected)
+    counts = Counts(total, kept, repaired, rejected)
+    if sidecar_path is not None:
+        write_sidecar(sidecar_path, {"boxes": boxes_path, "repairs": repairs_path}, **asdict(counts))
+    return counts
 
 
-def read_boxes(path: str | os.PathLike) -> list[BoxRow]:
-    """Read a boxes table that `make_boxes` wrote, in its order (by image id, then as annotated)."""
-    with open(path, encoding="utf-8", newline="") as stream:
+def read_boxes(path: str | os.PathLike, sha256: str | None = None) -> list[BoxRow]:
+    """Read a boxes table that `make_boxes` wrote, in its order (by image id, then as annotated).
+
+    sha256: what the digest of its bytes must be, else InputError; None: whatever it is.
+    """
+    data = Path(path).read_bytes()
+    if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
+        cure = f"It was made with {sha256[:12]}...: delete it, and run again to make it anew."
+        raise InputError(Problem(str(path), "sha256", f"{found[:12]}...", cure))
+    with io.StringIO(data.decode("utf-8"), newline="") as stream:
         return [_parse_row(row) for row in csv.DictReader(stream)]
 
 

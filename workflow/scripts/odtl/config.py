@@ -29,12 +29,19 @@ def check_config(config: Mapping[str, Any], schema_path: str | Path, model_names
 
 
 def experiment_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return one experiment's settings: its own over those of `training`, nested mappings merged."""
+    """Return one experiment's settings: its own over those of `training`, nested mappings merged, keys sorted."""
     defaults, own = config["training"], config["experiments"][name]
     merged = {**defaults, **own}
     for key in ("augmentation", "warm_start", "overrides"):
         merged[key] = _merge(defaults[key], own.get(key, {}))
-    return merged
+    return canonical(merged)
+
+
+def canonical(value: Any) -> Any:
+    """Return a setting with the keys of all its mappings sorted: in another order it is still the same setting."""
+    if isinstance(value, Mapping):
+        return {key: canonical(value[key]) for key in sorted(value, key=str)}
+    return [canonical(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from odtl import checkpoints, plots
+from odtl import checkpoints
 from odtl import label_map as label_maps
 from odtl.detections import Detections
 from odtl.errors import InputError, Problem
@@ -95,11 +95,10 @@ def evaluate(
     metrics_json: str | os.PathLike,
     per_class_csv: str | os.PathLike,
     pr_curve_csv: str | os.PathLike,
-    pr_curve_svg: str | os.PathLike,
     detections_json: str | os.PathLike,
     batch_size: int = 8,
 ) -> dict:
-    """Score a checkpoint on the test records, write the five result files, and return what `metrics_json` holds.
+    """Score a checkpoint on the test records, write the four result files, and return what `metrics_json` holds.
 
     experiment_path, factory: the experiment's configuration and the name official.vision knows its kind by.
     test_records: TFRecord files; every image of them is scored. None at all, or files without images, give valid
@@ -130,10 +129,6 @@ def evaluate(
     write_json(detections_json, results)
     write_csv(per_class_csv, PER_CLASS_COLUMNS, scores.per_class)
     write_csv(pr_curve_csv, PR_CURVE_COLUMNS, _curve_rows(scores.curves))
-    ap50 = {row["class"]: row["AP50"] for row in scores.per_class}
-    plots.write_pr_curves(
-        {name: (recall, precision, ap50[name]) for name, (recall, precision, _) in scores.curves.items()}, pr_curve_svg
-    )
     write_json(metrics_json, metrics)
     return metrics
 

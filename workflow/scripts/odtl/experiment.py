@@ -64,7 +64,7 @@ def build_experiment(
                      validation_interval, augmentation {hflip, scale_min, scale_max}, freeze_backbone, seed; optional
                      checkpoint_interval (steps), image_size (pixels; null: the zoo's), mixed_precision. Other keys
                      are left alone.
-    num_classes:     classes of the label map; one more, id 0, the background, goes into the configuration.
+    num_classes:     the highest id of the label map; one more, id 0, the background, goes into the configuration.
     train_records, val_records: the TFRecord files of each split.
     train_summary, val_summary: of each split, as {split}.json has them: `images`, `max_boxes` of any one image,
                      `image_bytes` of all images. Without validation images, nothing is evaluated during training.

@@ -46,7 +46,7 @@ def export(
     factory: str,
     checkpoint_prefix: str | os.PathLike,
     label_map_path: str | os.PathLike,
-    test_records: Sequence[str | os.PathLike],
+    records: Sequence[str | os.PathLike],
     export_dir: str | os.PathLike,
     *,
     tolerances: Tolerances = Tolerances(),  # noqa: B008 - frozen
@@ -55,7 +55,7 @@ def export(
     """Write a checkpoint as SavedModel and frozen graph, prove that both find what it finds, and return the proof.
 
     experiment_path, factory: the experiment's configuration and the name official.vision knows its kind by.
-    test_records: TFRecord files; their first `images` images are what the exports are tried on, each loaded from disk.
+    records: TFRecord files; their first `images` images are what the exports are tried on, each loaded from disk.
     export_dir: written whole or not at all: saved_model/, frozen_inference_graph.pb, label_map.pbtxt, metadata.json
                 and parity.json, which is also what is returned.
     Raises ParityError where an export differs by more than the tolerances, InputError where the inputs do not fit
@@ -71,7 +71,7 @@ def export(
             shutil.copyfile(label_map_path, place / LABEL_MAP)
         metadata = _metadata(config, factory, classes, checkpoint_digest(checkpoint_prefix), folder)
         write_json(folder / METADATA, metadata)
-        parity = prove_parity(model, config, test_records, images, folder, tolerances)
+        parity = prove_parity(model, config, records, images, folder, tolerances)
         write_json(folder / PARITY, {"checkpoint_sha256": metadata["checkpoint_sha256"], **parity})
     return parity
 
@@ -108,7 +108,7 @@ def _freeze(traced):
 def prove_parity(
     model,
     config,
-    test_records: Sequence[str | os.PathLike],
+    records: Sequence[str | os.PathLike],
     limit: int,
     folder: str | os.PathLike,
     tolerances: Tolerances,
@@ -120,9 +120,9 @@ def prove_parity(
     """
     import tensorflow as tf
 
-    records = list(itertools.islice(itertools.chain.from_iterable(read_records(path) for path in test_records), limit))
-    encoded = [record["image/encoded"][0] for record in records]
-    names = [_name(record, index) for index, record in enumerate(records)]
+    examples = list(itertools.islice(itertools.chain.from_iterable(map(read_records, records)), limit))
+    encoded = [example["image/encoded"][0] for example in examples]
+    names = [_name(example, index) for index, example in enumerate(examples)]
     pixels = [tf.io.decode_image(image, channels=3, expand_animations=False).numpy() for image in encoded]
     reference = list(detect_encoded(model, config, encoded))
     formats = {}
@@ -132,20 +132,20 @@ def prove_parity(
         formats[path] = check_parity(path, names, reference, candidate, tolerances)
     return {
         "tolerances": vars(tolerances),
-        "images": len(records),
-        "note": _note(len(records), sum(len(found.at_least(tolerances.score_threshold)) for found in reference)),
+        "images": len(examples),
+        "note": _note(len(examples), sum(len(found.at_least(tolerances.score_threshold)) for found in reference)),
         "formats": formats,
     }
 
 
 def _note(images: int, detections: int) -> str:
     if not images:
-        return "There is no test image: the exports were loaded again, but could not be compared with the checkpoint."
+        return "There is no image to compare on: the exports were loaded again, but not compared with the checkpoint."
     if not detections:
         return (
             "The checkpoint finds nothing on these images: all that could be compared is that the exports do so, too."
         )
-    return f"The exports were loaded from disk and compared on {images} test image(s), {detections} detection(s)."
+    return f"The exports were loaded from disk and compared on {images} image(s), {detections} detection(s)."
 
 
 def _metadata(config, factory: str, classes: dict[str, int], digest: str, folder: Path) -> dict:

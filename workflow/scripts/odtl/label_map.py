@@ -68,6 +68,22 @@ def configured(classes: Sequence[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(classes, start=1)}
 
 
+def predict(
+    previous_file: str | os.PathLike, classes: Iterable[str], configured_classes: Sequence[str] | None
+) -> dict[str, int]:
+    """Return the map that `write_label_map` will write, in order of id; nothing is written.
+
+    previous_file:      the map of the last run; it need not exist yet.
+    classes:            the classes found in the data.
+    configured_classes: where given, this list is the map, whatever was found and whatever stood there before.
+    After `write_label_map` the result is the same: what was appended is then there.
+    """
+    if configured_classes is not None:
+        return configured(configured_classes)
+    previous = read_label_map(previous_file) if Path(previous_file).exists() else {}
+    return dict(sorted(extend(previous, classes).items(), key=lambda item: item[1]))
+
+
 def read_label_map(path: str | os.PathLike) -> dict[str, int]:
     """Return name -> id from a label map file; see `parse` for the errors."""
     return parse(Path(path).read_text(encoding="utf-8"), str(path))
@@ -75,23 +91,18 @@ def read_label_map(path: str | os.PathLike) -> dict[str, int]:
 
 def write_label_map(
     classes_file: str | os.PathLike,
-    previous_file: str | os.PathLike | None,
-    configured_classes: Sequence[str] | None,
     out: str | os.PathLike,
+    configured_classes: Sequence[str] | None,
+    predicted: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
-    """Write the label map to `out` and return it.
+    """Write the label map to `out`, extending the one that stands there, and return it.
 
     classes_file:       the classes found in the data, one per line.
-    previous_file:      the map of the last run, which is extended; it need not exist yet, and may be `out` itself.
     configured_classes: where given, this list is the map, whatever was found and whatever stood there before.
-    Raises InputError where there is no class at all.
+    predicted:          what `predict` said the map would be, which others go by already.
+    Raises InputError where there is no class at all, and where the map is not what was predicted.
     """
-    if configured_classes is not None:
-        label_map = configured(configured_classes)
-    else:
-        previous = read_label_map(previous_file) if previous_file and Path(previous_file).exists() else {}
-        found = [line for line in Path(classes_file).read_text(encoding="utf-8").split("\n") if line.strip()]
-        label_map = extend(previous, found)
+    label_map = predict(out, read_classes(classes_file), configured_classes)
     if not label_map:
         raise InputError(
             Problem(
@@ -102,9 +113,17 @@ def write_label_map(
                 "that the annotations hold objects, or list the classes in labels.classes.",
             )
         )
+    if predicted is not None and dict(predicted) != label_map:
+        found = f"{len(label_map)} classes, but {len(predicted)} when the run was planned, or other ids"
+        raise InputError(Problem(str(out), "classes", found, "It changed while the workflow ran: run again."))
     with atomic_open(out) as stream:
         stream.write(format(label_map))
     return label_map
+
+
+def read_classes(path: str | os.PathLike) -> list[str]:
+    """Return the classes that a file lists, one per line."""
+    return [line for line in Path(path).read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def _checked(items: Iterable[tuple[int, Mapping[str, object]]], file: str) -> dict[str, int]:

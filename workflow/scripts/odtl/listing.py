@@ -1,6 +1,8 @@
 """Which images a stage looks at: a small CSV, so that a changed, added or removed image makes the stage run again."""
 
 import csv
+import hashlib
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
@@ -77,9 +79,16 @@ def refresh_listing(
     scratch.save(cache_path, "listing 1", (version, mark, key_of(path)))
 
 
-def read_listing(path: str | os.PathLike) -> dict[str, str]:
-    """Return name -> path of a listing, in its order."""
-    with open(path, encoding="utf-8", newline="") as stream:
+def read_listing(path: str | os.PathLike, sha256: str | None = None) -> dict[str, str]:
+    """Return name -> path of a listing, in its order.
+
+    sha256: what the digest of its bytes must be, else InputError; None: whatever it is.
+    """
+    data = Path(path).read_bytes()
+    if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
+        cure = f"It was {sha256[:12]}... when the run was planned, and changed while the workflow ran: run again."
+        raise InputError(Problem(str(path), "sha256", f"{found[:12]}...", cure))
+    with io.StringIO(data.decode("utf-8"), newline="") as stream:
         return {row["name"]: row["path"] for row in csv.DictReader(stream)}
 
 

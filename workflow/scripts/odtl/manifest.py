@@ -1,11 +1,13 @@
 """A shard's manifest: one line of JSON per image, which says what the sources hold. See docs/architecture.md."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from odtl.errors import InputError, Problem
 from odtl.files import sha256_of
 
 
@@ -60,11 +62,19 @@ def read_manifest(path: str | os.PathLike) -> list[Line]:
     return list(iterate_manifest(path))
 
 
-def iterate_manifest(path: str | os.PathLike) -> Iterator[Line]:
-    """Yield the lines of a manifest, one at a time."""
-    with open(path, encoding="utf-8", newline="\n") as stream:
+def iterate_manifest(path: str | os.PathLike, sha256: str | None = None) -> Iterator[Line]:
+    """Yield the lines of a manifest, one at a time.
+
+    sha256: what its digest must be. Raises InputError after the last line if what was read has another one.
+    """
+    hasher = hashlib.sha256()
+    with open(path, "rb") as stream:
         for text in stream:
+            hasher.update(text)
             yield parse_line(text)
+    if sha256 is not None and (found := hasher.hexdigest()) != sha256:
+        cure = f"It was {sha256[:12]}... when the run was planned, and changed while the workflow ran: run again."
+        raise InputError(Problem(str(path), "sha256", f"{found[:12]}...", cure))
 
 
 def digest(path: str | os.PathLike) -> str:

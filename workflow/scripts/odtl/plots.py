@@ -1,5 +1,6 @@
 """Figures: precision-recall curves and the course of training, as SVG that is the same for the same numbers."""
 
+import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from odtl.files import atomic_open
 
 # Okabe and Ito's colours, told apart by people with the common forms of colour blindness; yellow, which is lost on
 # white, is left out, and black is kept for the mean.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", "--", ":", "-.")
 # More coloured lines than that cannot be followed by eye.
 _MOST_LINES = 10
@@ -32,16 +33,29 @@ _STYLE = {
 _VALIDATION = {"AP": "AP (IoU 0.50 to 0.95)", "AP50": "AP50 (IoU 0.50)"}
 
 
-def write_pr_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray, float | None]], path: str | os.PathLike) -> None:
+# class name -> (recall (R,), precision (R,), AP50); precision is 0 beyond the highest recall reached.
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray, float | None]]
+
+
+def read_pr_curves(pr_curve_csv: str | os.PathLike, per_class_csv: str | os.PathLike) -> Curves:
+    """Return the curves that an evaluation wrote as tables (docs/results.md says what is in them)."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row in _rows(pr_curve_csv):
+        points.setdefault(row["class"], []).append((float(row["recall"]), float(row["precision"])))
+    ap50 = {row["class"]: float(row["AP50"]) if row["AP50"] else None for row in _rows(per_class_csv)}
+    return {name: (*np.array(line, np.float64).T, ap50.get(name)) for name, line in points.items()}
+
+
+def write_pr_curves(curves: Curves, path: str | os.PathLike, colors: Sequence[str] = COLORS) -> None:
     """Draw precision over recall at IoU 0.5, one line per class, into an SVG (or PNG, by the suffix of `path`).
 
-    curves: class name -> (recall (R,), precision (R,), AP50). Precision is 0 beyond the highest recall reached.
+    colors: of the lines, in turn.
     With more than 10 classes all are drawn in grey, and the mean and the ones of the lowest AP50 stand out.
     """
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(8.2, 5.2)
         if curves:
-            _draw_pr_curves(axes, curves)
+            _draw_pr_curves(axes, curves, colors)
         else:
             _say(axes, "No test image shows an object,\nso there is no curve to draw.")
         axes.set(xlim=(0, 1.0), ylim=(0, 1.03), xlabel="Recall: share of the labelled objects that were found")
@@ -50,7 +64,9 @@ def write_pr_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray, float | N
         _save(figure, path)
 
 
-def write_training_curves(history: Sequence[Mapping[str, float]], path: str | os.PathLike) -> None:
+def write_training_curves(
+    history: Sequence[Mapping[str, float]], path: str | os.PathLike, colors: Sequence[str] = COLORS
+) -> None:
     """Draw loss, validation AP and learning rate over the steps into an SVG (or PNG, by the suffix of `path`).
 
     history: mappings with `step` and any of `loss`, `validation_loss`, `AP`, `AP50`, `learning_rate`; a value may be
@@ -66,7 +82,7 @@ def write_training_curves(history: Sequence[Mapping[str, float]], path: str | os
             _say(grid[0], "Training has left no history to draw.")
         for axes, panel in zip(grid, panels, strict=False):
             lines, label = panel(history)
-            _draw_lines(axes, lines)
+            _draw_lines(axes, lines, colors)
             axes.set_ylabel(label)
         grid[-1].set_xlabel("Training step")
         _save(figure, path)
@@ -79,7 +95,7 @@ def _figure(width: float, height: float) -> tuple[Figure, matplotlib.axes.Axes]:
     return figure, figure.subplots()
 
 
-def _draw_pr_curves(axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray, float | None]]) -> None:
+def _draw_pr_curves(axes, curves: Curves, colors: Sequence[str]) -> None:
     worst_first = sorted(curves, key=lambda name: (curves[name][2] or 0, name))
     told_apart = list(curves)
     if len(curves) > _MOST_LINES:
@@ -92,7 +108,7 @@ def _draw_pr_curves(axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray, flo
     for index, name in enumerate(told_apart):
         recall, precision, ap50 = curves[name]
         # Dashes let a line show that lies under another one, as the perfect ones all do.
-        colour, dashes = _COLOURS[index % len(_COLOURS)], _DASHES[index % len(_DASHES)]
+        colour, dashes = colors[index % len(colors)], _DASHES[index % len(_DASHES)]
         recall, precision = _reached(recall, precision)
         label = f"{_short(name)}: AP50 {ap50 or 0:.3f}"
         axes.plot(recall, precision, color=colour, linestyle=dashes, linewidth=2, label=label)
@@ -130,14 +146,21 @@ def _line(history: Sequence[Mapping], key: str) -> tuple[list[float], list[float
     return ([step for step, _ in points], [value for _, value in points]) if points else None
 
 
-def _draw_lines(axes, lines: Mapping[str, tuple[list[float], list[float]]]) -> None:
+def _draw_lines(axes, lines: Mapping[str, tuple[list[float], list[float]]], colors: Sequence[str]) -> None:
     for index, (label, (steps, values)) in enumerate(lines.items()):
         marker = "o" if len(steps) <= 30 else None
-        axes.plot(steps, values, color=_COLOURS[index], marker=marker, markersize=4, linewidth=1.8, label=label)
+        axes.plot(
+            steps, values, color=colors[index % len(colors)], marker=marker, markersize=4, linewidth=1.8, label=label
+        )
     axes.set_ylim(bottom=0)
     axes.margins(x=0.02)
     if len(lines) > 1:
         axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=len(lines), frameon=False)
+
+
+def _rows(path: str | os.PathLike) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 def _say(axes, text: str) -> None:

@@ -34,6 +34,7 @@ from odtl.bundle import masked_crc
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open
 from odtl.label_map import read_label_map
+from odtl.sidecars import write_sidecar
 
 Features = Mapping[str, list[bytes] | list[float] | list[int]]
 
@@ -54,17 +55,24 @@ def source_id(image_id: str) -> int:
 
 
 def write_records(
-    boxes_csv: str | os.PathLike, label_map_file: str | os.PathLike, out: str | os.PathLike
+    boxes_csv: str | os.PathLike,
+    label_map: str | os.PathLike | Mapping[str, int],
+    out: str | os.PathLike,
+    sidecar_path: str | os.PathLike | None = None,
+    boxes_sha256: str | None = None,
 ) -> tuple[int, int]:
     """Write one shard's TFRecord, one Example per image in the order of its boxes table; return (images, boxes).
 
     The same input gives the same bytes. Images are read one at a time. No image gives a valid empty file.
+    label_map:    the file, or class -> id for the classes that occur here.
+    sidecar_path: where to write these counts and the record's digest (see `sidecars`); None: nowhere.
+    boxes_sha256: what the digest of the boxes table must be; None: whatever it is.
     Raises InputError with every image that is missing or no longer what the boxes table was made from, and every
     class that is not in the label map.
     """
-    label_map = read_label_map(label_map_file)
-    rows = read_boxes(boxes_csv)
-    _check_classes(rows, label_map, boxes_csv, label_map_file)
+    ids = label_map if isinstance(label_map, Mapping) else read_label_map(label_map)
+    rows = read_boxes(boxes_csv, boxes_sha256)
+    _check_classes(rows, ids, boxes_csv)
     count, problems = 0, []
     with atomic_open(out, "wb") as stream:
         for _, group in itertools.groupby(rows, key=lambda row: row.filename):
@@ -73,14 +81,17 @@ def write_records(
                 data = _read_image(image_rows[0])
                 if problems:
                     continue  # Nothing is kept any more; only what else is wrong is of interest.
-                stream.write(frame(serialize(image_features(image_rows, data, label_map))))
+                stream.write(frame(serialize(image_features(image_rows, data, ids))))
                 count += 1
             except images.ImageError as error:
                 cure = "It is not what it was when the boxes were checked: run again."
                 problems.append(Problem(image_rows[0].image, "image", error.found, cure))
         if problems:
             raise InputError(problems, f"{len(problems)} image(s) changed while the workflow ran")
-    return count, sum(not row.is_negative for row in rows)
+    boxes = sum(not row.is_negative for row in rows)
+    if sidecar_path is not None:
+        write_sidecar(sidecar_path, {"records": out}, images=count, boxes=boxes)
+    return count, boxes
 
 
 def image_features(rows: list[BoxRow], data: bytes, label_map: Mapping[str, int]) -> Features:
@@ -194,15 +205,11 @@ def _read_image(row: BoxRow) -> bytes:
     return data
 
 
-def _check_classes(
-    rows: list[BoxRow], label_map: Mapping[str, int], boxes_csv: str | os.PathLike, label_map_file: str | os.PathLike
-) -> None:
-    unknown = sorted({row.label for row in rows if not row.is_negative} - set(label_map))
+def _check_classes(rows: list[BoxRow], ids: Mapping[str, int], boxes_csv: str | os.PathLike) -> None:
+    unknown = sorted({row.label for row in rows if not row.is_negative} - set(ids))
     if unknown:
-        raise InputError(
-            Problem(str(boxes_csv), "class", repr(name), f"It is not in {label_map_file}: run again to make that anew.")
-            for name in unknown
-        )
+        cure = "It has no id in the label map: run again to make that anew."
+        raise InputError(Problem(str(boxes_csv), "class", repr(name), cure) for name in unknown)
 
 
 def _damaged(path: Path, number: int, found: str) -> InputError:

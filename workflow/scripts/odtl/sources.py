@@ -33,6 +33,17 @@ def code_digest(*modules: str) -> str:
     return digest.hexdigest()
 
 
+def script_digest(name: str) -> str:
+    """Return a hex digest of a script beside this package and of all modules of the package that it imports.
+
+    name: the script's stem, for example "write_records". What else lies beside it, such as what writes the logs, does
+          not count: it must not change results. For the rest see `code_digest`.
+    """
+    script = _read(PACKAGE.parent / f"{name}.py")
+    imported = code_digest(*(each for each in script["imports"] if each in _modules()))
+    return hashlib.blake2b(f"{script['meaning']}\0{imported}".encode(), digest_size=16).hexdigest()
+
+
 def _closure(modules: tuple[str, ...]) -> set[str]:
     known = _modules()
     found: set[str] = set()

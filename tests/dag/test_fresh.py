@@ -29,6 +29,8 @@ def test_fresh_data_set_runs_every_stage(project):
         "evaluate": 1,
         "export": 1,
         "detect": 1,
+        "plot_training": 1,
+        "plot_pr_curve": 1,
         "write_summary": 1,
     }
 
