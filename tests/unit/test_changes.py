@@ -294,6 +294,18 @@ BATCH = compare_settings(CONFIG, {**CONFIG, "training": {**CONFIG["training"], "
         ({"updated": (f"results/inventory/{TRAIN}.jsonl",)}, [Reason("images or labels changed", TRAIN)]),
         ({"updated": ("results/inventory/classes.txt",)}, [Reason("the classes in the data changed")]),
         ({"updated": ("results/inventory/detect.csv",)}, [Reason("the images to detect on changed")]),
+        (
+            {"before": {"{'label_map': {'cup': 1}}"}, "after": {"{'label_map': {'cup': 1, 'mug': 2, 'pot': 3}}"}},
+            [Reason("the classes in the data changed")],
+        ),
+        (
+            {"before": {"{'class_ids': {'cup': 1}}"}, "after": {"{'class_ids': {'cup': 2}}"}},
+            [Reason("the ids of its classes changed")],
+        ),
+        (
+            {"before": {f"{{'images_to_detect': '{'a' * 64}'}}"}, "after": {f"{{'images_to_detect': '{'b' * 64}'}}"}},
+            [Reason("the images to detect on changed")],
+        ),
         ({"updated": ("results/dataset/train.json",)}, [Reason("input changed", "results/dataset/train.json")]),
         (
             {"name": TRAIN, "before": {repr("a" * 64)}, "after": {repr("b" * 64)}},

@@ -20,7 +20,7 @@ rule write_label_map:
         runtime=10,
     params:
         # A class that vanishes keeps its id, and a list of what was found in any case is no change: the map counts.
-        label_map=LABEL_MAP,
+        label_map={"label_map": LABEL_MAP},
         code=code_of("write_label_map"),
     script:
         "../scripts/write_label_map.py"

@@ -32,7 +32,7 @@ rule detect:
         runtime=240,
     params:
         settings={"score_threshold": config["detect"]["score_threshold"]},
-        listing=listing_digest(),
+        listing=lambda wildcards: {"images_to_detect": listing_digest()},
         code=code_of("detect"),
     script:
         "../scripts/detect.py"

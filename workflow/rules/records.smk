@@ -22,7 +22,7 @@ rule write_records:
         runtime=60,
     params:
         # As the label map will give them: its file would make all shards wait for it, and run with it.
-        ids=class_ids,
+        ids=lambda wildcards: {"class_ids": class_ids(wildcards.shard)},
         code=code_of("write_records"),
     script:
         "../scripts/write_records.py"

@@ -49,9 +49,9 @@ def shard_classes():
     return inventory.read_shard_classes("results/inventory")
 
 
-def class_ids(wildcards):
+def class_ids(shard):
     """Return the ids of the classes in a shard: a class that is new elsewhere does not concern it."""
-    return {name: LABEL_MAP[name] for name in sorted(shard_classes().get(wildcards.shard, []), key=LABEL_MAP.get)}
+    return {name: LABEL_MAP[name] for name in shard_classes().get(shard, [])}
 
 
 @functools.cache

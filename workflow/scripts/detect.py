@@ -9,7 +9,7 @@ from odtl.listing import read_listing
 with logged(snakemake.log[0]):
     detect_files(
         snakemake.input.model,
-        read_listing(snakemake.input.images, snakemake.params.listing),
+        read_listing(snakemake.input.images, snakemake.params.listing["images_to_detect"]),
         Path(snakemake.output.table).parent,
         snakemake.params.settings["score_threshold"],
     )

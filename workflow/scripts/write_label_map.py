@@ -8,5 +8,5 @@ with logged(snakemake.log[0]):
         snakemake.input.classes,
         snakemake.output.label_map,
         snakemake.config["labels"]["classes"],
-        snakemake.params.label_map,
+        snakemake.params.label_map["label_map"],
     )

@@ -7,7 +7,7 @@ from odtl.sidecars import recorded_sha256
 with logged(snakemake.log[0]):
     write_records(
         snakemake.input.boxes,
-        snakemake.params.ids,
+        snakemake.params.ids["class_ids"],
         snakemake.output.records,
         snakemake.output.sidecar,
         recorded_sha256(snakemake.input.sidecar, "boxes"),

@@ -9,10 +9,16 @@ from pathlib import PurePath
 from odtl.changes.settings import ABSENT, SettingChange, differ, value_text
 from odtl.split import parse_shard_name
 
-# What `code_digest` and `manifest.digest` return, as parameters of a rule.
+# What `script_digest` and `manifest.digest` return, as parameters of a rule.
 _CODE_DIGEST, _MANIFEST_DIGEST = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{64}")
 _INVENTORY = "results/inventory/"
 FOLLOWS = "follows"
+# Parameters that are no settings, by their key.
+_FACTS = {
+    "label_map": "the classes in the data changed",
+    "class_ids": "the ids of its classes changed",
+    "images_to_detect": "the images to detect on changed",
+}
 # A value that says nothing to a person is not told.
 _LONGEST = 60
 
@@ -122,6 +128,8 @@ def _parameters(job: StaleJob, settings: Sequence[SettingChange]) -> Iterator[Re
 def _setting(
     path: tuple[str, ...], before: object, after: object, job: StaleJob, settings: Sequence[SettingChange]
 ) -> Reason:
+    if path and path[0] in _FACTS:
+        return Reason(_FACTS[path[0]])
     key = ".".join(path)
     # The innermost key, and whose it is: `batch_size` may be that of `training` or the experiment's own.
     same = [
