@@ -53,8 +53,7 @@ def test_process_that_dies_is_told(data, monkeypatch):
 
 def test_processes_end_when_the_main_one_is_killed(tmp_path):
     code = (
-        "import sys, time; from odtl.inventory import workers; "
-        "print(workers._start().pid, flush=True); time.sleep(60)"
+        "import sys, time; from odtl.inventory import workers; print(workers._start().pid, flush=True); time.sleep(60)"
     )
     environment = {**os.environ, "PYTHONPATH": str(workers._LIBRARY)}
     main = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, cwd=tmp_path)
