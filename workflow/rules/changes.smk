@@ -13,6 +13,7 @@ from collections import Counter
 
 from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake.logging import get_event, logger
+from snakemake.persistence import NO_PARAMS_CHANGE
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from odtl import changes
@@ -98,8 +99,9 @@ def tell_changes(found, **limits):
 def stale_job(job):
     """Return what Snakemake found of a job that is to run."""
     reason, settings = workflow.dag.reason(job), workflow.dag_settings
-    # Snakemake itself stops at the first reason that it finds.
-    params = workflow.persistence.params_changed(job)
+    made_before = any(workflow.persistence.metadata(file) for file in reason.missing_output)
+    # Snakemake itself stops at the first reason that it finds. What was never made has no parameters to compare.
+    params = workflow.persistence.params_changed(job) if made_before or not reason.missing_output else NO_PARAMS_CHANGE
     made = workflow.dag.dependencies[job].items()
     remade = {other.rule.name for other, files in made if not reason.updated_input_run.isdisjoint(files)}
     on_demand = bool(settings.forceall or settings.forcetargets or settings.forcerun)
@@ -108,7 +110,7 @@ def stale_job(job):
         name=", ".join(job.wildcards_dict.values()),
         experiment=job.wildcards_dict.get("experiment", ""),
         missing=tuple(reason.missing_output),
-        made_before=any(workflow.persistence.metadata(file) for file in reason.missing_output),
+        made_before=made_before,
         updated=tuple(reason.updated_input - reason.updated_input_run),
         follows=tuple(sorted(remade, key=FLOW.get)),
         before=frozenset(params.only_old),
