@@ -110,6 +110,15 @@ def test_second_run_has_nothing_to_do(project):
     assert "Nothing to be done" in again.output
 
 
+def test_setting_that_makes_nothing_stale_is_told_until_the_next_run(project):
+    project.configure(**CONFIG, pretrained={"mirror": "elsewhere"})
+    text = project.plan("--quiet").output
+    assert '\n  pretrained.mirror: null -> "elsewhere"\n\nNothing is stale: no job is to run.\n' in text
+    assert "Nothing to be done" in project.snakemake().output
+    assert "No image, label or setting has changed since" in project.plan("--quiet").output
+    project.configure(**CONFIG)
+
+
 def test_touch_and_resave_are_no_change(project):
     for xml in (project.folder / "images").rglob("*.xml"):
         text = xml.read_text(encoding="utf-8").replace("/elsewhere/", "/somewhere else/").replace("><", ">\n  <")

@@ -326,6 +326,8 @@ BATCH = compare_settings(CONFIG, {**CONFIG, "training": {**CONFIG["training"], "
             [Reason("the library's code for it changed"), Reason("", "x 1 -> 2")],
         ),
         ({"before": {"None"}, "after": {"['a']"}}, [Reason("", 'a setting null -> ["a"]')]),
+        ({"before": {"8"}, "after": {"16"}}, [Reason("", "training.batch_size 8 -> 16")]),
+        ({"before": {"9"}, "after": {"16"}}, [Reason("", "a setting 9 -> 16")]),
         ({"before": set(), "after": {"nan"}}, [Reason("changed", "a setting")]),
         ({"follows": ("make_boxes", "train")}, [Reason("follows", "make_boxes"), Reason("follows", "train")]),
         ({"missing": ("a",), "follows": ("make_boxes",)}, [Reason("not made yet")]),

@@ -24,16 +24,19 @@ WANTED = os.environ.get("ODTL_CHANGES", "")
 FLOW = {each.name: place for place, each in enumerate(workflow.rules)}
 
 
-class DryRunReport(logging.Handler):
-    """Tells the changes in a dry run, which has no `onstart`: as soon as Snakemake says what would run."""
+class Listener(logging.Handler):
+    """Does what `onstart` and `onsuccess` cannot, which neither a dry run has, nor a run that has nothing to do."""
 
-    told = False
+    heard = False
 
     def emit(self, record):
-        if workflow.dryrun and not self.told:
-            if get_event(record) == LogEvent.RUN_INFO or record.getMessage() == NOTHING_TO_BE_DONE_MSG:
-                self.told = True
+        nothing_to_do = record.getMessage() == NOTHING_TO_BE_DONE_MSG
+        if not self.heard and (nothing_to_do or get_event(record) == LogEvent.RUN_INFO):
+            self.heard = True
+            if workflow.dryrun:
                 tell_dry_run()
+            elif nothing_to_do:
+                keep_idle_run()
 
 
 def tell_dry_run():
@@ -67,6 +70,14 @@ def keep_last_run():
         now = datetime.datetime.now().astimezone()
         if not changes.keep_last_run(config, classes, digests, "results/inventory", "results/last_run", now):
             logger.warning("The inventory changed during the run: what changed will be told against an older one.")
+
+
+def keep_idle_run():
+    """Make a run that had nothing to do the last finished one, if what it found is not what that one went by."""
+    with no_failure():
+        found = find_changes()
+        if found or found.last is None:
+            keep_last_run()
 
 
 @contextlib.contextmanager
@@ -127,4 +138,4 @@ def stale_job(job):
 if workflow.is_main_process:
     for terminal in logger.handlers if WANTED else []:
         terminal.setLevel(logging.WARNING)
-    logger.addHandler(DryRunReport())
+    logger.addHandler(Listener())

@@ -131,10 +131,12 @@ def _setting(
     if path and path[0] in _FACTS:
         return Reason(_FACTS[path[0]])
     key = ".".join(path)
-    # The innermost key, and whose it is: `batch_size` may be that of `training` or the experiment's own.
-    same = [
-        s for s in settings if s.key.endswith(f".{key}" if key else "") and value_text(s.after) == value_text(after)
-    ]
+    same = [s for s in settings if value_text(s.after) == value_text(after)]
+    if key:
+        same = [s for s in same if s.key.endswith(f".{key}")]
+    else:
+        same = [s for s in same if value_text(s.before) == value_text(before)]
+    # `batch_size` may be that of `training`, or another experiment's own.
     mine = [s for s in same if s.experiments is None or not job.experiment or job.experiment in s.experiments]
     if mine:
         key = mine[0].key
