@@ -82,21 +82,21 @@ class Project:
 
     def snakemake(self, *arguments: str, timeout: float = 600) -> Run:
         """Run Snakemake in the folder and wait for it."""
+        with self.start(*arguments, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                output, _ = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+        return Run(process.returncode, output)
+
+    def start(self, *arguments: str, **options) -> subprocess.Popen:
+        """Start Snakemake in the folder; options: as for `subprocess.Popen`."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")]
         # --resources and --configfile take every word that follows: targets go before them.
         command += [*arguments, "--cores", "2", "--resources", "gpu=1", "--configfile", "my.yaml"]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Run(done.returncode, done.stdout)
+        return subprocess.Popen(command, cwd=self.folder, env=environment, stderr=subprocess.STDOUT, **options)
 
     def plan(self, *arguments: str) -> Run:
         """Return what would run."""

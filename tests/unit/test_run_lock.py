@@ -18,7 +18,7 @@ TAKE = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from odtl import run_lock
-run_lock.take("state", "locks", "results")
+run_lock.take("state", "scheduler", "results")
 print("taken", flush=True)
 time.sleep(60)
 """
@@ -27,7 +27,7 @@ time.sleep(60)
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "locks").mkdir()
+    (tmp_path / "scheduler/locks").mkdir(parents=True)
     return tmp_path
 
 
@@ -42,7 +42,7 @@ def other():
 
 def take(patience: float = 5.0) -> tuple[run_lock.RunLock, str]:
     told = []
-    lock = run_lock.take("state", "locks", "results", patience, told.append)
+    lock = run_lock.take("state", "scheduler", "results", patience, told.append)
     lock.release()
     return lock, "\n".join(told)
 
@@ -60,21 +60,21 @@ def test_free_folder_is_taken_without_a_word():
 
 
 def test_dead_run_leaves_nothing_in_the_way(other, folder):
-    (folder / "locks/0.output.lock").touch()
+    (folder / "scheduler/locks/0.output.lock").touch()
     kill(other)
     lock, told = take()
     assert lock.held
     assert f"process {other.pid} on " in told
-    assert not list((folder / "locks").iterdir())
+    assert not list((folder / "scheduler/locks").iterdir())
 
 
 def test_living_run_keeps_its_locks(other, folder):
-    (folder / "locks/0.output.lock").touch()
+    (folder / "scheduler/locks/0.output.lock").touch()
     lock, told = take()
     assert not lock.held
     assert lock.owner.pid == other.pid
     assert "do not unlock" in told
-    assert (folder / "locks/0.output.lock").exists()
+    assert (folder / "scheduler/locks/0.output.lock").exists()
     with pytest.raises(InputError, match=f"process {other.pid} on "):
         lock.check()
 
@@ -96,29 +96,29 @@ def test_another_machine_whose_locks_cannot_be_seen_is_left_alone(folder):
     owner = {"pid": 1, "host": "elsewhere", "machine": "another boot", "since": "then"}
     (folder / "state").mkdir()
     (folder / "state/run.lock").write_text(json.dumps(owner), encoding="utf-8")
-    (folder / "locks/0.output.lock").touch()
+    (folder / "scheduler/locks/0.output.lock").touch()
     for _ in range(2):
         lock, told = take()
         assert not lock.held
         assert "process 1 on elsewhere" in told
         assert "--unlock" in told
-        assert (folder / "locks/0.output.lock").exists()
+        assert (folder / "scheduler/locks/0.output.lock").exists()
 
 
 def test_lock_of_unknown_owner_is_left_alone(folder):
-    (folder / "locks/0.output.lock").touch()
+    (folder / "scheduler/locks/0.output.lock").touch()
     lock, told = take()
     assert not lock.held
     assert "--unlock" in told
 
 
 def test_run_before_the_machine_went_down_is_dead(other, folder):
-    (folder / "locks/0.output.lock").touch()
+    (folder / "scheduler/locks/0.output.lock").touch()
     kill(other)
     path = folder / "state/run.lock"
     path.write_text(json.dumps({**json.loads(path.read_text()), "machine": "the last boot"}), encoding="utf-8")
     assert take()[0].held
-    assert not list((folder / "locks").iterdir())
+    assert not list((folder / "scheduler/locks").iterdir())
 
 
 def test_what_was_not_finished_is_removed_and_nothing_else(folder):
@@ -135,8 +135,23 @@ def test_what_was_not_finished_is_removed_and_nothing_else(folder):
     assert sorted(path.name for path in results.iterdir()) == sorted(kept)
 
 
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [("", "one two"), ("one", "one two"), ("one two three", "one two three"), ("two", "two"), (None, None)],
+    ids=["emptied", "cut", "extended", "another", "removed"],
+)
+def test_file_that_was_cut_while_its_copy_was_put_back_is_mended(folder, now, expected):
+    for path, text in [("scheduler/backups/results/a/map", "one two"), ("results/a/map", now)]:
+        (folder / path).parent.mkdir(parents=True)
+        if text is not None:
+            (folder / path).write_text(text, encoding="utf-8")
+    take()
+    path = folder / "results/a/map"
+    assert (path.read_text(encoding="utf-8") if path.exists() else None) == expected
+
+
 def test_living_run_keeps_its_unfinished_files(other, folder):
-    (folder / "locks/0.output.lock").touch()
+    (folder / "scheduler/locks/0.output.lock").touch()
     (folder / "results").mkdir()
     (folder / "results/.boxes.csv.abcdefgh.tmp").touch()
     take()

@@ -5,7 +5,6 @@ Makes: results/inventory/{shard}.jsonl, one line per image, classes.txt, and det
        try the detector on - before the DAG is built, by the main process only, only where their content has changed.
 """
 
-import contextlib
 import functools
 import re
 import sys
@@ -42,7 +41,7 @@ def load_inputs():
     """
     models = zoo.load([HOME / "workflow/zoo.yaml", *config["pretrained"]["zoo"]])
     check_config(config, HOME / "workflow/schemas/config.schema.yaml", models)
-    # Nor is a manifest changed under another run.
+    # A job that Snakemake starts takes the manifests as they are, and none is changed under another run.
     digests = {}
     if LOCK and LOCK.held:
         digests = inventory.refresh(config["data"], config["labels"], f"{STATE}/sources", "results/inventory")
@@ -62,35 +61,37 @@ def list_images_to_detect(digests):
     listing.refresh_listing(path, mark, lambda: listing.list_manifests(manifests, limit), f"{STATE}/detect-manifests")
 
 
-@contextlib.contextmanager
-def told_clearly():
-    """Tell what is wrong with the input or the disk without a traceback through Snakemake, which would bury it."""
+def told_clearly(work):
+    """Return what a function returns; tell what is wrong with input or disk without a traceback, which would bury it."""
     try:
-        yield
+        return work()
     except InputError as error:
-        raise WorkflowError(str(error)) from None
+        message = str(error)
     except KeyboardInterrupt:
-        raise WorkflowError("Interrupted before any job was started.") from None
+        message = "Interrupted before any job was started."
     except OSError as error:
-        if problem := disk.problem_of(error):
-            raise WorkflowError(str(InputError(problem, "The disk refused"))) from None
-        raise
+        if not (problem := disk.problem_of(error)):
+            raise
+        message = str(InputError(problem, "The disk refused"))
+    raise WorkflowError(message)
+
+
+def take_lock():
+    """Take the folder for this run, or for the jobs of this process; return the lock, None for a job's process."""
+    # Jobs belong to the process that starts them, which on a cluster is not the main one.
+    running_jobs.announce(STATE)
+    return run_lock.take(STATE, ".snakemake", "results") if workflow.is_main_process else None
 
 
 def check_folder():
     """Refuse to run jobs beside another run, or where nothing can be written."""
     if LOCK:
-        with told_clearly():
-            LOCK.check()
-            disk.check_writable("results")
+        told_clearly(LOCK.check)
+        told_clearly(lambda: disk.check_writable("results"))
 
 
-with told_clearly():
-    # Jobs belong to the process that starts them, which on a cluster is not the main one.
-    running_jobs.announce(STATE)
-    # A job that Snakemake starts takes the manifests as they are: only the main process scans.
-    LOCK = run_lock.take(STATE, ".snakemake/locks", "results") if workflow.is_main_process else None
-    ZOO, DIGESTS = load_inputs()
+LOCK = told_clearly(take_lock)
+ZOO, DIGESTS = told_clearly(load_inputs)
 
 # Sorted: another order of keys in the configuration is no change.
 EXPERIMENTS = sorted(config["experiments"])

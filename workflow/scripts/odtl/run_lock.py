@@ -24,6 +24,7 @@ from pathlib import Path
 
 from odtl import running_jobs
 from odtl.errors import InputError, Problem
+from odtl.files import atomic_open
 from odtl.running_jobs import TRY_SECONDS, machine
 
 LOCK_FILE = "run.lock"
@@ -75,33 +76,34 @@ class RunLock:
 
 def take(
     folder: str | os.PathLike,
-    scheduler_locks: str | os.PathLike,
+    scheduler: str | os.PathLike,
     results: str | os.PathLike,
     patience: float = PATIENCE_SECONDS,
     report: Report | None = None,
 ) -> RunLock:
     """Take the lock for the life of this process, and clear away what a killed run has left.
 
-    folder:          where the lock and the signs of running jobs are kept.
-    scheduler_locks: a folder; a file `*.lock` in it says that a run has got to its jobs. A dead run's are removed.
-    results:         what is searched for files that a killed job did not finish; they are removed.
-    patience:        how long to wait, in seconds, for another process that only looks at the data, and for jobs that
-                     have outlived their run.
-    report:          called with a line on what is waited for or cleared away; by default it is printed to stderr.
+    folder:    where the lock and the signs of running jobs are kept.
+    scheduler: Snakemake's own folder. A file `locks/*.lock` in it says that a run has got to its jobs; a dead run's are
+               removed. What lies in `backups` is a copy, under the same path, of a file that a job was to extend.
+    results:   what is searched for files that a killed job did not finish; they are removed.
+    patience:  how long to wait, in seconds, for another process that only looks at the data, and for jobs that have
+               outlived their run.
+    report:    called with a line on what is waited for or cleared away; by default it is printed to stderr.
 
     Where another run has the folder, this returns at once, with a word: there is nothing to wait for but its end.
     Raises InputError where the other process, or jobs of a killed run, do not end in time.
     """
     report = report or _print
-    folder, locks = Path(folder), Path(scheduler_locks)
+    folder, scheduler = Path(folder), Path(scheduler)
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     running_jobs.close_in_forks(descriptor)
     lock = None
     try:
-        lock = _decide(descriptor, folder, locks, patience, report)
+        lock = _decide(descriptor, folder, scheduler / "locks", patience, report)
         if lock.descriptor is not None:
-            _clear(folder, Path(results), locks)
+            _clear(folder, Path(results), scheduler)
         return lock
     finally:
         if lock is None or lock.descriptor is None:
@@ -186,11 +188,23 @@ def _name(owner: Owner | None) -> str:
     return str(owner) if owner else "a process that has not told its name"
 
 
-def _clear(folder: Path, results: Path, locks: Path) -> None:
-    for path in locks.glob("*.lock"):
+def _clear(folder: Path, results: Path, scheduler: Path) -> None:
+    for path in (scheduler / "locks").glob("*.lock"):
         path.unlink(missing_ok=True)
+    for copy in (scheduler / "backups").rglob("*"):
+        if copy.is_file():
+            _mend(copy.relative_to(scheduler / "backups"), copy)
     for path in [*_unfinished(results), *_unfinished(folder)]:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _mend(path: Path, copy: Path) -> None:
+    """Put a copy back in the place of a file that is the beginning of it: a kill cut short the putting back."""
+    if path.is_file():
+        now, before = path.read_bytes(), copy.read_bytes()
+        if len(now) < len(before) and before.startswith(now):
+            with atomic_open(path, "wb") as stream:
+                stream.write(before)
 
 
 def _unfinished(folder: Path) -> list[Path]:

@@ -113,11 +113,20 @@ def _sign(folder: Path, what: str) -> Iterator[None]:
         # A file system without locks has no way to tell: then it is as if there were no sign.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(descriptor, f"{what} (process {os.getpid()} on {socket.gethostname()})".encode())
+        _write(descriptor, f"{what} (process {os.getpid()} on {socket.gethostname()})", path)
         yield
     finally:
         path.unlink(missing_ok=True)
         close(descriptor)
+
+
+def _write(descriptor: int, text: str, path: Path) -> None:
+    try:
+        os.write(descriptor, text.encode())
+    except OSError as error:
+        # A full disk does not say which file it was.
+        error.filename = os.fspath(path)
+        raise
 
 
 def _living(folder: Path) -> list[str]:

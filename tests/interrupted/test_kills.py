@@ -1,0 +1,195 @@
+"""Killed at random moments, in every stage, again and again: the next plain run ends with the right result.
+
+ODTL_KILLS=long takes at least fifty kills and checks that every stage was hit; ODTL_KILLS_SEED chooses other moments.
+"""
+
+import json
+import os
+import random
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+from helpers import Project, draw_data
+from killing import KILLS, SCAN, Watched
+from odtl.checkpoints import is_whole
+from odtl.files import sha256_of
+from odtl.label_map import read_label_map
+from odtl.records import read_frames
+from odtl.run_lock import UNFINISHED
+
+LONG = os.environ.get("ODTL_KILLS") == "long"
+SEED = int(os.environ.get("ODTL_KILLS_SEED", "1"))
+SOURCE = {"format": "voc", "images": "images", "split": "by_hash"}
+SHARDS = 3
+DATA = ["results/dataset/card.txt"] + [
+    f"results/records/{split}-{index:05}-of-{SHARDS:05}.tfrecord"
+    for split in ["train", "val", "test"]
+    for index in range(SHARDS)
+]
+DATA_STAGES = [SCAN, "make_boxes", "write_split_tables", "write_label_map", "write_card", "write_records"]
+MODEL_STAGES = ["fetch_pretrained", "write_experiment", "train", "evaluate", "export", "detect", "write_summary"]
+# How many kills a stage gets; the last three need the model, and are hit less often by chance.
+DATA_KILLS = dict.fromkeys(DATA_STAGES, 7 if LONG else 1)
+MODEL_KILLS = {
+    **dict.fromkeys(MODEL_STAGES, 2 if LONG else 0),
+    "train": 6 if LONG else 1,
+    "export": 3 if LONG else 1,
+}
+# How long a stage takes, in seconds, until that has been measured.
+SECONDS = {SCAN: 2.0, "write_experiment": 6.0, "train": 15.0, "evaluate": 8.0, "export": 8.0, "detect": 6.0}
+TRAINING = {
+    "image_size": 128,
+    "batch_size": 4,
+    "train_steps": 20,
+    "warmup_steps": 2,
+    "validation_interval": 5,
+    "learning_rate": 0.01,
+}
+
+
+def test_data_stages_are_right_after_any_number_of_kills(tmp_path, record_property):
+    generator = random.Random(SEED)
+    folder = tmp_path / "killed"
+    draw_data(folder / "images", 60)
+    project = Project(folder, data={"sources": [SOURCE], "shards": SHARDS})
+    first = Watched(project, *DATA)
+    assert first.process.wait() == 0, first.output
+    ids = {}
+
+    def before_run(number: int, stage: str) -> None:
+        new_class = number % 8 == 0 or stage == "write_label_map"
+        relabel(folder / "images", generator, f"class{number}" if new_class else None)
+
+    def after_kill() -> None:
+        check_whole(folder / "results")
+        now = read_label_map(path) if (path := folder / "results/dataset/label_map.pbtxt").exists() else {}
+        assert {name: now.get(name) for name in ids} == ids, "an id once given stays"
+        ids.update(now)
+
+    hits = kill_again_and_again(project, DATA, DATA_KILLS, generator, first.seconds, before_run, after_kill)
+    record_property("hits", hits)
+    run = project.snakemake(*DATA)
+    assert run.status == 0, run.output
+    after_kill()
+
+    clean = tmp_path / "clean"
+    shutil.copytree(folder / "images", clean / "images")
+    # Which id a class has is history: it goes with the data.
+    shutil.copytree(folder / "results/dataset", clean / "results/dataset", ignore=lambda _, names: {*names} - MAP)
+    run = Project(clean, data={"sources": [SOURCE], "shards": SHARDS}).snakemake(*DATA)
+    assert run.status == 0, run.output
+    assert digests(folder / "results") == digests(clean / "results")
+
+
+MAP = {"label_map.pbtxt"}
+
+
+def test_model_stages_are_right_after_any_number_of_kills(tmp_path, record_property):
+    generator = random.Random(SEED)
+    draw_data(tmp_path / "images", 24)
+    project = Project(
+        tmp_path,
+        data={"sources": [SOURCE], "shards": 1},
+        training=TRAINING,
+        detect={"score_threshold": 0.01, "max_images": 3},
+    )
+    run = project.snakemake("results/dataset/card.txt")
+    assert run.status == 0, run.output
+    hits = kill_again_and_again(
+        project, [], MODEL_KILLS, generator, {}, lambda *_: None, lambda: check_whole(tmp_path / "results")
+    )
+    record_property("hits", hits)
+    run = project.snakemake()
+    assert run.status == 0, run.output
+    check_model(tmp_path / "results/detector")
+    check_whole(tmp_path / "results")
+    again = project.snakemake()
+    assert "Nothing to be done" in again.output
+    assert not unfinished(tmp_path)
+
+
+def kill_again_and_again(project, targets, wanted, generator, measured, before_run, after_kill) -> Counter:
+    """Run and kill until each stage has had its share; return how many kills hit which stages.
+
+    wanted: stage to number of kills, in the order in which they are given. measured: seconds that each stage takes.
+    """
+    hits = Counter()
+    number = 0
+    for stage, kills in wanted.items():
+        done = tries = 0
+        while done < kills:
+            tries += 1
+            assert tries <= 3 * kills + 3, f"{stage} is over before it can be killed; hits: {dict(hits)}"
+            number += 1
+            how = KILLS[number % len(KILLS)]
+            before_run(number, stage)
+            run = Watched(project, *targets)
+            if run.wait_for(stage):
+                time.sleep(generator.uniform(0, measured.get(stage, SECONDS.get(stage, 0.5))))
+            hit = run.kill(how)
+            measured.update(run.seconds)
+            print(f"kill {number} ({how}), meant for {stage}: hit {hit or 'nothing'}", flush=True)
+            hits.update(hit.split())
+            done += bool(hit)
+            after_kill()
+    print(f"{hits.total()} hits: {dict(hits)}")
+    assert not LONG or set(wanted) <= set(hits)
+    return hits
+
+
+def relabel(folder: Path, generator: random.Random, new_class: str | None) -> None:
+    """Move the first box of an annotation by a pixel, or give it a class that was never seen."""
+    xml = generator.choice(sorted(folder.glob("*.xml")))
+    text = xml.read_text(encoding="utf-8")
+    if new_class:
+        before, _, after = text.partition("<name>")
+        text = f"{before}<name>{new_class}{after[after.index('<') :]}"
+    else:
+        value = int(text.split("<xmax>")[1].split("</xmax>")[0])
+        text = text.replace(f"<xmax>{value}<", f"<xmax>{value - 1 if value > 30 else value + 1}<", 1)
+    xml.write_text(text, encoding="utf-8")
+
+
+def check_whole(results: Path) -> None:
+    """Check that no file under its own name ends half-way."""
+    for path in results.rglob("*"):
+        if not path.is_file() or any(UNFINISHED.fullmatch(part) for part in path.relative_to(results).parts):
+            continue
+        if path.suffix in (".csv", ".jsonl", ".txt", ".svg") and path.stat().st_size:
+            assert path.read_bytes().endswith(b"\n"), path
+        elif path.suffix == ".json":
+            json.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".tfrecord":
+            list(read_frames(path))
+        elif path.suffix == ".pbtxt":
+            read_label_map(path)
+        elif path.name == "ckpt.index":
+            assert is_whole(path.with_suffix("")), path
+
+
+def check_model(experiment: Path) -> None:
+    """Check that training, evaluation, export and detections are complete and belong together."""
+    training = json.loads((experiment / "checkpoint/training.json").read_text(encoding="utf-8"))
+    assert training["steps"] == TRAINING["train_steps"]
+    assert [point["step"] for point in training["validation"]] == [5, 10, 15, 20]
+    assert training["exported"]["step"] in (5, 10, 15, 20)
+    metadata = json.loads((experiment / "export/metadata.json").read_text(encoding="utf-8"))
+    for name, entry in metadata["files"].items():
+        assert sha256_of(experiment / "export" / name) == entry["sha256"], name
+    parity = json.loads((experiment / "export/parity.json").read_text(encoding="utf-8"))
+    assert parity["checkpoint_sha256"] == metadata["checkpoint_sha256"]
+    assert json.loads((experiment / "evaluation/metrics.json").read_text(encoding="utf-8"))["images"] > 0
+    assert len(list((experiment / "detections/images").rglob("*.jpg"))) == 3
+
+
+def digests(results: Path) -> dict[str, str]:
+    """Return the digest of every data file, by its path."""
+    folders = ["inventory", "boxes", "repairs", "dataset", "records"]
+    files = [path for name in folders for path in (results / name).rglob("*") if path.is_file()]
+    return {path.relative_to(results).as_posix(): sha256_of(path) for path in files}
+
+
+def unfinished(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if UNFINISHED.fullmatch(path.name)]
