@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,11 +67,15 @@ class Run:
 
 
 class Project:
-    """A working folder with a `my.yaml`; the workflow itself is this repository's, or a copy of it in `root`."""
+    """A working folder with a `my.yaml`; the workflow itself is this repository's, or a copy of it in `root`.
 
-    def __init__(self, folder: Path, root: Path = ROOT, **config) -> None:
+    prefix: the words of a command that runs Snakemake somewhere else, for example in another namespace.
+    """
+
+    def __init__(self, folder: Path, root: Path = ROOT, prefix: Sequence[str] = (), **config) -> None:
         self.folder = folder
         self.root = root
+        self.prefix = prefix
         self.config = config
         if config:
             self.configure(**config)
@@ -92,7 +97,7 @@ class Project:
 
     def start(self, *arguments: str, **options) -> subprocess.Popen:
         """Start Snakemake in the folder; options: as for `subprocess.Popen`."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")]
+        command = [*self.prefix, sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")]
         # --resources and --configfile take every word that follows: targets go before them.
         command += [*arguments, "--cores", "2", "--resources", "gpu=1", "--configfile", "my.yaml"]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}

@@ -1,7 +1,9 @@
-"""Runs of the workflow that are killed in a stage of choice, and what they were doing then."""
+"""Runs of the workflow that are disturbed in a stage of choice, and how to tell that their results are right."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -10,7 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helpers import Project
+from odtl.bundle import check_checkpoint
+from odtl.files import sha256_of
+from odtl.label_map import read_label_map
+from odtl.records import read_frames
+from odtl.run_lock import UNFINISHED
 
+SHARDS = 3
+DATA = {"sources": [{"format": "voc", "images": "images", "split": "by_hash"}], "shards": SHARDS}
+# All that is made of the data, before any model.
+TARGETS = ["results/dataset/card.txt"] + [
+    f"results/records/{split}-{index:05}-of-{SHARDS:05}.tfrecord"
+    for split in ["train", "val", "test"]
+    for index in range(SHARDS)
+]
 SCAN = "scan"
 PATIENCE_SECONDS = 300.0
 # What to a stage's name says how it is told in Snakemake's own words.
@@ -75,9 +90,13 @@ class Watched:
         else:
             hit = ""
         self.process.wait(PATIENCE_SECONDS)
-        # A job that outlives its run keeps the pipe: what it still says is of no interest.
-        self._reader.join(0.5)
+        self.join()
         return hit
+
+    def join(self) -> None:
+        """Read what a run that has ended has said."""
+        # A job that outlives its run keeps the pipe: what it still says is of no interest.
+        self._reader.join(1)
 
 
 def _kill_job(pid: int) -> None:
@@ -113,3 +132,43 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
+
+
+def check_whole(results: Path) -> None:
+    """Check that no file under its own name ends half-way."""
+    for path in results.rglob("*"):
+        if not path.is_file() or any(UNFINISHED.fullmatch(part) for part in path.relative_to(results).parts):
+            continue
+        if path.suffix in (".csv", ".jsonl", ".txt", ".svg") and path.stat().st_size:
+            assert path.read_bytes().endswith(b"\n"), path
+        elif path.suffix == ".json":
+            json.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".tfrecord":
+            list(read_frames(path))
+        elif path.suffix == ".pbtxt":
+            read_label_map(path)
+        elif path.name == "ckpt.index":
+            check_checkpoint(path.with_suffix(""))
+
+
+def check_like_clean(folder: Path, clean: Path) -> None:
+    """Check that the data files of a project with `DATA` are what a first run in the folder `clean` makes."""
+    results = folder / "results"
+    shutil.copytree(folder / "images", clean / "images")
+    (clean / "results/dataset").mkdir(parents=True)
+    # Which id a class has is history: it goes with the data.
+    shutil.copy(results / "dataset/label_map.pbtxt", clean / "results/dataset")
+    run = Project(clean, data=DATA).snakemake(*TARGETS)
+    assert run.status == 0, run.output
+    assert _digests(results) == _digests(clean / "results")
+
+
+def _digests(results: Path) -> dict[str, str]:
+    """Return the digest of every data file, by its path."""
+    folders = ["inventory", "boxes", "repairs", "dataset", "records"]
+    files = [path for name in folders for path in (results / name).rglob("*") if path.is_file()]
+    return {path.relative_to(results).as_posix(): sha256_of(path) for path in files}
+
+
+def unfinished(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if UNFINISHED.fullmatch(path.name)]

@@ -6,28 +6,17 @@ ODTL_KILLS=long takes at least fifty kills and checks that every stage was hit; 
 import json
 import os
 import random
-import shutil
 import time
 from collections import Counter
 from pathlib import Path
 
 from helpers import Project, draw_data
-from killing import KILLS, SCAN, Watched
-from odtl.checkpoints import is_whole
+from killing import DATA, KILLS, SCAN, TARGETS, Watched, check_like_clean, check_whole, unfinished
 from odtl.files import sha256_of
 from odtl.label_map import read_label_map
-from odtl.records import read_frames
-from odtl.run_lock import UNFINISHED
 
 LONG = os.environ.get("ODTL_KILLS") == "long"
 SEED = int(os.environ.get("ODTL_KILLS_SEED", "1"))
-SOURCE = {"format": "voc", "images": "images", "split": "by_hash"}
-SHARDS = 3
-DATA = ["results/dataset/card.txt"] + [
-    f"results/records/{split}-{index:05}-of-{SHARDS:05}.tfrecord"
-    for split in ["train", "val", "test"]
-    for index in range(SHARDS)
-]
 DATA_STAGES = [SCAN, "make_boxes", "write_split_tables", "write_label_map", "write_card", "write_records"]
 MODEL_STAGES = ["fetch_pretrained", "write_experiment", "train", "evaluate", "export", "detect", "write_summary"]
 # How many kills a stage gets; the last three need the model, and are hit less often by chance.
@@ -53,8 +42,8 @@ def test_data_stages_are_right_after_any_number_of_kills(tmp_path, record_proper
     generator = random.Random(SEED)
     folder = tmp_path / "killed"
     draw_data(folder / "images", 60)
-    project = Project(folder, data={"sources": [SOURCE], "shards": SHARDS})
-    first = Watched(project, *DATA)
+    project = Project(folder, data=DATA)
+    first = Watched(project, *TARGETS)
     assert first.process.wait() == 0, first.output
     ids = {}
 
@@ -68,22 +57,13 @@ def test_data_stages_are_right_after_any_number_of_kills(tmp_path, record_proper
         assert {name: now.get(name) for name in ids} == ids, "an id once given stays"
         ids.update(now)
 
-    hits = kill_again_and_again(project, DATA, DATA_KILLS, generator, first.seconds, before_run, after_kill)
+    hits = kill_again_and_again(project, TARGETS, DATA_KILLS, generator, first.seconds, before_run, after_kill)
     record_property("hits", hits)
-    run = project.snakemake(*DATA)
+    run = project.snakemake(*TARGETS)
     assert run.status == 0, run.output
     after_kill()
 
-    clean = tmp_path / "clean"
-    shutil.copytree(folder / "images", clean / "images")
-    # Which id a class has is history: it goes with the data.
-    shutil.copytree(folder / "results/dataset", clean / "results/dataset", ignore=lambda _, names: {*names} - MAP)
-    run = Project(clean, data={"sources": [SOURCE], "shards": SHARDS}).snakemake(*DATA)
-    assert run.status == 0, run.output
-    assert digests(folder / "results") == digests(clean / "results")
-
-
-MAP = {"label_map.pbtxt"}
+    check_like_clean(folder, tmp_path / "clean")
 
 
 def test_model_stages_are_right_after_any_number_of_kills(tmp_path, record_property):
@@ -91,7 +71,7 @@ def test_model_stages_are_right_after_any_number_of_kills(tmp_path, record_prope
     draw_data(tmp_path / "images", 24)
     project = Project(
         tmp_path,
-        data={"sources": [SOURCE], "shards": 1},
+        data={**DATA, "shards": 1},
         training=TRAINING,
         detect={"score_threshold": 0.01, "max_images": 3},
     )
@@ -152,23 +132,6 @@ def relabel(folder: Path, generator: random.Random, new_class: str | None) -> No
     xml.write_text(text, encoding="utf-8")
 
 
-def check_whole(results: Path) -> None:
-    """Check that no file under its own name ends half-way."""
-    for path in results.rglob("*"):
-        if not path.is_file() or any(UNFINISHED.fullmatch(part) for part in path.relative_to(results).parts):
-            continue
-        if path.suffix in (".csv", ".jsonl", ".txt", ".svg") and path.stat().st_size:
-            assert path.read_bytes().endswith(b"\n"), path
-        elif path.suffix == ".json":
-            json.loads(path.read_text(encoding="utf-8"))
-        elif path.suffix == ".tfrecord":
-            list(read_frames(path))
-        elif path.suffix == ".pbtxt":
-            read_label_map(path)
-        elif path.name == "ckpt.index":
-            assert is_whole(path.with_suffix("")), path
-
-
 def check_model(experiment: Path) -> None:
     """Check that training, evaluation, export and detections are complete and belong together."""
     training = json.loads((experiment / "checkpoint/training.json").read_text(encoding="utf-8"))
@@ -182,14 +145,3 @@ def check_model(experiment: Path) -> None:
     assert parity["checkpoint_sha256"] == metadata["checkpoint_sha256"]
     assert json.loads((experiment / "evaluation/metrics.json").read_text(encoding="utf-8"))["images"] > 0
     assert len(list((experiment / "detections/images").rglob("*.jpg"))) == 3
-
-
-def digests(results: Path) -> dict[str, str]:
-    """Return the digest of every data file, by its path."""
-    folders = ["inventory", "boxes", "repairs", "dataset", "records"]
-    files = [path for name in folders for path in (results / name).rglob("*") if path.is_file()]
-    return {path.relative_to(results).as_posix(): sha256_of(path) for path in files}
-
-
-def unfinished(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if UNFINISHED.fullmatch(path.name)]

@@ -1,0 +1,74 @@
+"""Two runs at once in one folder: the second is refused, and harms nothing."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from helpers import Project, draw_data
+from killing import DATA, TARGETS, Watched, check_like_clean, unfinished
+
+
+@pytest.fixture
+def project(tmp_path):
+    draw_data(tmp_path / "project/images", 40)
+    return Project(tmp_path / "project", data=DATA)
+
+
+def test_second_run_is_refused_and_the_first_ends_right(project, tmp_path):
+    first = Watched(project, *TARGETS)
+    assert first.wait_for("make_boxes"), first.output
+    os.killpg(first.process.pid, signal.SIGSTOP)
+    for arguments in [TARGETS, ["--nolock", *TARGETS]]:
+        second = project.snakemake(*arguments)
+        assert second.status != 0
+        assert f"process {first.process.pid} on " in second.output
+        assert "Traceback" not in second.output
+    look = project.plan(*TARGETS)
+    assert look.status == 0, look.output
+    assert f"process {first.process.pid} on " in look.output
+    os.killpg(first.process.pid, signal.SIGCONT)
+    assert first.process.wait() == 0, first.output
+    assert not unfinished(project.folder)
+    assert "Nothing to be done" in project.snakemake(*TARGETS).output
+    check_like_clean(project.folder, tmp_path / "clean")
+
+
+def test_unlocking_does_not_let_a_second_run_in(project, tmp_path):
+    first = Watched(project, *TARGETS)
+    assert first.wait_for("make_boxes"), first.output
+    os.killpg(first.process.pid, signal.SIGSTOP)
+    project.snakemake("--unlock")
+    second = project.start(*TARGETS, stdout=subprocess.DEVNULL)
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(8)
+    second.kill()
+    second.wait()
+    os.killpg(first.process.pid, signal.SIGCONT)
+    assert first.process.wait() == 0, first.output
+    check_like_clean(project.folder, tmp_path / "clean")
+
+
+def test_jobs_of_a_killed_run_are_gone_before_the_next_run_begins(project, tmp_path):
+    first = Watched(project, *TARGETS)
+    assert first.wait_for("make_boxes"), first.output
+    first.kill("run")
+    second = project.snakemake(*TARGETS)
+    assert second.status == 0, second.output
+    assert f"The last run was cut short (process {first.process.pid} on " in second.output
+    check_like_clean(project.folder, tmp_path / "clean")
+
+
+def test_incomplete_files_are_told_where_a_profile_does_not_make_them_again(project):
+    first = Watched(project, *TARGETS)
+    assert first.wait_for("write_records"), first.output
+    first.kill("all")
+    # What is marked as being made, but is there, is what Snakemake asks about.
+    for path in project.folder.glob("results/inventory/*.jsonl"):
+        (project.folder / "results/records" / f"{path.stem}.tfrecord").touch()
+    run = project.snakemake("--workflow-profile", "none", *TARGETS)
+    assert run.status != 0
+    assert "--rerun-incomplete" in run.output
+    run = project.snakemake("--workflow-profile", "none", "--rerun-incomplete", *TARGETS)
+    assert run.status == 0, run.output
