@@ -67,11 +67,11 @@ def small_disk():
 
 @pytest.fixture
 def folder(tmp_path):
-    draw_data(tmp_path / "project/images", 40)
+    draw_data(tmp_path / "project/images", 24)
     return tmp_path / "project"
 
 
-@pytest.mark.parametrize("size", ["48k", "120k", "200k"], ids=["inventory", "boxes", "records"])
+@pytest.mark.parametrize("size", ["16k", "64k", "120k"], ids=["inventory", "boxes", "records"])
 def test_full_results_folder_is_told_and_goes_on_when_there_is_space(folder, small_disk, size):
     disk = small_disk(folder / "results", size)
     project = Project(folder, disk.prefix(folder), data=DATA)
