@@ -74,7 +74,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("size", ["16k", "64k", "120k"], ids=["inventory", "boxes", "records"])
 def test_full_results_folder_is_told_and_goes_on_when_there_is_space(folder, small_disk, size):
     disk = small_disk(folder / "results", size)
-    project = Project(folder, disk.prefix(folder), data=DATA)
+    project = Project(folder, prefix=disk.prefix(folder), data=DATA)
     run = project.snakemake(*TARGETS)
     assert run.status != 0
     assert "no space left on device" in run.output
@@ -92,7 +92,7 @@ def test_full_disk_with_the_whole_project_on_it(folder, small_disk):
     used = sum(-(-path.stat().st_size // 4096) * 4 for path in folder.rglob("*")) + 40
     disk = small_disk(folder.parent / "disk", f"{used + 300}k")
     subprocess.run([*disk.prefix(folder.parent), "cp", "-r", "project", "disk"], check=True)
-    project = Project(folder, disk.prefix(folder.parent / "disk/project"), data=DATA)
+    project = Project(folder, prefix=disk.prefix(folder.parent / "disk/project"), data=DATA)
     subprocess.run([*disk.prefix(folder.parent), "cp", "project/my.yaml", "disk/project"], check=True)
     run = project.snakemake(*TARGETS)
     assert run.status != 0
@@ -107,7 +107,7 @@ def test_full_disk_with_the_whole_project_on_it(folder, small_disk):
 
 def test_read_only_results_are_told_and_what_needs_no_writing_works(folder, small_disk):
     disk = small_disk(folder / "results", "50m")
-    project = Project(folder, disk.prefix(folder), data=DATA)
+    project = Project(folder, prefix=disk.prefix(folder), data=DATA)
     disk.remount("ro")
     assert_refused(project.snakemake(*TARGETS))
     disk.remount("rw")
