@@ -5,6 +5,7 @@ Makes: results/inventory/{shard}.jsonl, one line per image, classes.txt, and det
        try the detector on - before the DAG is built, by the main process only, only where their content has changed.
 """
 
+import contextlib
 import functools
 import re
 import sys
@@ -61,19 +62,19 @@ def list_images_to_detect(digests):
     listing.refresh_listing(path, mark, lambda: listing.list_manifests(manifests, limit), f"{STATE}/detect-manifests")
 
 
-def told_clearly(work):
-    """Return what a function returns; tell what is wrong with input or disk without a traceback, which would bury it."""
+@contextlib.contextmanager
+def told_clearly():
+    """Tell what is wrong with the input or the disk without a traceback through Snakemake, which would bury it."""
     try:
-        return work()
+        yield
     except InputError as error:
-        message = str(error)
+        raise WorkflowError(str(error)) from None
     except KeyboardInterrupt:
-        message = "Interrupted before any job was started."
+        raise WorkflowError("Interrupted before any job was started.") from None
     except OSError as error:
-        if not (problem := disk.problem_of(error)):
-            raise
-        message = str(InputError(problem, "The disk refused"))
-    raise WorkflowError(message)
+        if problem := disk.problem_of(error):
+            raise WorkflowError(str(InputError(problem, "The disk refused"))) from None
+        raise
 
 
 def take_lock():
@@ -86,12 +87,14 @@ def take_lock():
 def check_folder():
     """Refuse to run jobs beside another run, or where nothing can be written."""
     if LOCK:
-        told_clearly(LOCK.check)
-        told_clearly(lambda: disk.check_writable("results"))
+        with told_clearly():
+            LOCK.check()
+            disk.check_writable("results")
 
 
-LOCK = told_clearly(take_lock)
-ZOO, DIGESTS = told_clearly(load_inputs)
+with told_clearly():
+    LOCK = take_lock()
+    ZOO, DIGESTS = load_inputs()
 
 # Sorted: another order of keys in the configuration is no change.
 EXPERIMENTS = sorted(config["experiments"])
