@@ -18,7 +18,7 @@ def results(tmp_path):
         "dataset/card.json": CARD,
         "one/checkpoint/training.json": {"steps": 300},
         "one/evaluation/metrics.json": {"AP": 0.5, "AP50": 0.91234, "images": 2, "notes": {}},
-        "two/checkpoint/training.json": {"steps": 1},
+        "two/checkpoint/training.json": {"steps": 1, "started_from": "last model"},
         "two/evaluation/metrics.json": {
             "AP": None,
             "AP50": None,
@@ -36,7 +36,7 @@ def test_says_what_was_made_where_and_how_good_it_is(results):
     text = write_summary(results, ["one", "two"], results / "summary.txt")
     assert (results / "summary.txt").read_text(encoding="utf-8") == text
     assert "10 images = 7 kept + 2 repaired + 1 rejected (6 train, 1 val, 2 test)" in text
-    assert "one: AP50 0.912, AP 0.500 on 2 test images, after 300 steps" in text
+    assert "one: AP50 0.912, AP 0.500 on 2 test images, after 300 steps\n" in text
     assert f"{results}/one/export/frozen_inference_graph.pb" in text
-    assert "two: AP50 unknown, AP unknown on 1 test image, after 1 step" in text
+    assert "two: AP50 unknown, AP unknown on 1 test image, after 1 step from the last model\n" in text
     assert "why there is no AP50: No object." in text

@@ -13,9 +13,11 @@ from odtl import training
 from odtl.checkpoints import build_model, is_whole, load_model, weights_of
 from odtl.errors import InputError
 from odtl.experiment import build_experiment, read_experiment, write_experiment
+from odtl.last_model import Data, model_id, read_last
 from odtl.records import frame, serialize
-from odtl.training import Score, State, best_of, train
-from odtl.warm_start import Data, WarmStart, model_id, read_last, settings_of, shorten
+from odtl.training import Score, best_of, train
+from odtl.training_state import State
+from odtl.warm_start import WarmStart, settings_of, shorten
 
 FACTORY = "retinanet_mobile_coco"
 STEPS = 6
@@ -341,7 +343,8 @@ def test_killed_warm_training_goes_on_only_as_the_configuration_has_it(folder, w
     assert at(train_steps=1 / 3) == (True, 2, None)
     again = Data({**RELABELLED.images, "1.jpg": "relabelled"}, RELABELLED.label_map)
     assert at(again, "relabelled again") == (True, 3, None)
-    assert at(again, "relabelled again", when="small_change") == (False, STEPS, None)
+    assert at(when="small_change") == (False, STEPS, None)
+    assert at(when="small_change", max_change=0.2) == (True, 3, 2)
 
 
 def test_lineage_names_each_model_and_what_it_learnt_from(folder, resumed, warm_resumed):

@@ -9,21 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odtl.checkpoints import class_rows, move_rows
-from odtl.warm_start import (
-    MAX_LINEAGE,
-    Change,
-    Data,
-    LastModel,
-    Start,
-    WarmStart,
-    compare,
-    decide,
-    lineage_of,
-    model_id,
-    read_images,
-    read_last,
-    write_last,
-)
+from odtl.last_model import Change, Data, LastModel, compare, model_id, read_images, read_last, write_last
+from odtl.warm_start import MAX_LINEAGE, Start, WarmStart, decide, lineage_of
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax,difficult,truncated,split,group,image,sha256\n"
 ROWS = [
@@ -146,26 +133,34 @@ def test_no_last_model_is_none(tmp_path):
     assert read_last(tmp_path / "last") is None
 
 
-def test_lineage_goes_back_to_the_pretrained_checkpoint_and_is_bounded():
-    lineage, extra = (), 7
-    for number in range(MAX_LINEAGE + extra):
-        start = Start("", parent=f"m{number - 1}" if number else None, lineage=lineage, change=Change(1, 0, 2, 9))
-        warm_start = WarmStart(POLICY, Data({"a": str(number)}, LABELS), {"model": "demo"})
-        lineage = lineage_of(warm_start, start, f"m{number}", {"steps": 5, "AP": 0.5})
+def train_again(tmp_path, number, lineage):
+    """Return the lineage of one more training, and the data that it learnt from."""
+    for suffix in (".index", ".data-00000-of-00001"):
+        (tmp_path / f"ckpt{suffix}").write_text(f"{number}{suffix}")
+    parent = lineage[-1]["model"] if lineage else None
+    start = Start("", parent=parent, lineage=lineage, change=Change(1, 0, 2, 9) if parent else None)
+    warm_start = WarmStart(POLICY, Data({"a": str(number)}, LABELS), {"model": "demo"})
+    summary = {"steps": 5, "exported": {"step": 4}, "best": {"AP": 0.25, "AP50": 0.5}}
+    return lineage_of(warm_start, start, None, tmp_path / "ckpt", summary), warm_start.data
+
+
+def test_lineage_goes_back_to_the_pretrained_checkpoint_and_is_bounded(tmp_path):
+    trainings, lineages = MAX_LINEAGE + 7, [[]]
+    for number in range(trainings):
+        lineage, data = train_again(tmp_path, number, lineages[-1])
+        lineages.append(lineage)
+    pretrained, first, *_ = lineages[1]
+    assert pretrained == {"pretrained": {"model": "demo"}}
+    assert first["started_from"] == "pretrained"
+    assert first["data"] == {"digest": Data({"a": "0"}, LABELS).digest, "images": 1}
     assert len(lineage) == MAX_LINEAGE
-    assert lineage[0] == {"pretrained": {"model": "demo"}}
-    assert (lineage[1]["model"], lineage[1]["started_from"]) == ("m0", "pretrained")
-    assert lineage[-1]["started_from"] == lineage[-2]["model"] == f"m{MAX_LINEAGE + extra - 2}"
-    assert lineage[-1]["data"] == {
-        "digest": warm_start.data.digest,
-        "images": 1,
-        "added": 1,
-        "removed": 0,
-        "changed": 2,
-    }
-    assert lineage[-1]["AP"] == 0.5
+    assert lineage[:2] == [pretrained, first]
+    assert lineage[-1]["started_from"] == lineage[-2]["model"]
+    assert lineage[-1]["model"] == model_id(tmp_path / "ckpt")
+    assert lineage[-1]["data"] == {"digest": data.digest, "images": 1, "added": 1, "removed": 0, "changed": 2}
+    assert (lineage[-1]["steps"], lineage[-1]["exported_step"], lineage[-1]["AP"]) == (5, 4, 0.25)
     # Trainings that are listed, and those that are not, are all there were.
-    assert len(lineage) - 1 + lineage[2]["left_out"] == MAX_LINEAGE + extra
+    assert len(lineage) - 1 + lineage[2]["left_out"] == trainings
     assert all("left_out" not in entry for entry in lineage[3:])
 
 

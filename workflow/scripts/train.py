@@ -6,9 +6,10 @@ from pathlib import Path
 from job import logged
 from odtl.files import sha256_of
 from odtl.label_map import read_label_map
+from odtl.last_model import Data, read_images
 from odtl.sidecars import check_sizes, recorded_sha256
 from odtl.training import train
-from odtl.warm_start import Data, WarmStart, read_images
+from odtl.warm_start import WarmStart
 
 with logged(snakemake.log[0]):
     # Hashing all records again would take minutes for a large data set on a slow disk. A record and its sidecar are

@@ -28,7 +28,7 @@ def describe_experiment(name: str, folder: Path, training: Mapping[str, Any], me
     steps, images = training["steps"], metrics["images"]
     lines = [
         f"{name}: {_ap(metrics, 'AP50')}, {_ap(metrics, 'AP')} on {images} test {_plural('image', images)}, "
-        f"after {steps} {_plural('step', steps)}"
+        f"after {steps} {_plural('step', steps)}{_start(training)}"
     ]
     lines += [
         f"  why there is no {figure}: {metrics['notes'][figure]}" for figure in ("AP50",) if metrics["AP50"] is None
@@ -59,6 +59,10 @@ def _data_line(card: Mapping[str, Any], results: Path) -> str:
 
 def _ap(metrics: Mapping[str, Any], figure: str) -> str:
     return f"{figure} unknown" if metrics[figure] is None else f"{figure} {metrics[figure]:.3f}"
+
+
+def _start(training: Mapping[str, Any]) -> str:
+    return " from the last model" if training.get("started_from") == "last model" else ""
 
 
 def _plural(noun: str, count: int) -> str:

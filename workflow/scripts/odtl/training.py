@@ -1,12 +1,6 @@
 """Fine-tuning: official.vision's task and trainer, with a state that survives a kill and progress to follow.
 
-The state folder holds what a killed run goes on from; it is no result:
-    fingerprint.json       what the state belongs to; another fingerprint starts anew
-    checkpoints/ckpt-{step}.*    weights, optimizer, step; the last two
-    best/{step}/ckpt.*     the weights to export: those with the best validation AP so far
-    history.jsonl          loss, learning rate and AP over the steps
-    events/                the same for TensorBoard
-    last/                  the last finished training's model, for a warm start (see `warm_start`); it stays
+What a killed run goes on from is told in `training_state`, how a training starts in `warm_start`.
 """
 
 import contextlib
@@ -16,17 +10,17 @@ import json
 import logging
 import math
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
+from odtl import last_model
 from odtl import warm_start as warm
 from odtl.checkpoints import (
     Restored,
@@ -39,14 +33,13 @@ from odtl.checkpoints import (
 )
 from odtl.errors import InputError, Problem
 from odtl.experiment import read_experiment
-from odtl.files import atomic_folder, atomic_open
+from odtl.files import atomic_open
 from odtl.progress import Progress, format_ap
+from odtl.training_state import State
 
-KEPT_CHECKPOINTS = 2
 # One look at the loss takes the host some milliseconds; a person wants to see the line move.
 SECONDS_PER_LOOP = 2.0
 MAX_STEPS_PER_LOOP = 100
-FINGERPRINT, LAST = "fingerprint.json", "last"
 DATA_SUFFIX = ".data-00000-of-00001"
 # Points of the loss curve in the summary; the state keeps all.
 MAX_LOSS_POINTS = 500
@@ -101,7 +94,7 @@ def train(
     _quiet()
     config = read_experiment(experiment_path, factory)
     parts = {"given": fingerprint, "experiment": _digest(config.as_dict()), "normalisation": _figures(normalisation)}
-    plan = _plan(config, factory, state_folder, parts, warm_start)
+    plan = warm.plan_training(config, factory, state_folder, parts, warm_start)
     state = State(state_folder, plan.parts)
     run = _Run(plan, state, str(experiment_path), stream)
     run.to_the_end()
@@ -114,173 +107,19 @@ def train(
         "versions": {name: metadata.version(name) for name in ("tensorflow", "tf-models-official", "numpy")},
     }
     if warm_start:
-        summary["lineage"] = _lineage(warm_start, plan.start, state, prefix, summary)
+        summary["lineage"] = warm.lineage_of(warm_start, plan.start, last_model.read_last(state.last), prefix, summary)
     with atomic_open(summary_path) as file:
         json.dump(summary, file, indent=2, sort_keys=True)
         file.write("\n")
     if warm_start:
-        warm.write_last(state.last, prefix, warm_start.data, plan.settings, summary["lineage"])
+        last_model.write_last(state.last, prefix, warm_start.data, plan.settings, summary["lineage"])
     return summary
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a training does, and what its state belongs to.
-
-    config: its ExperimentConfig, with the schedule that it follows. parts: of its fingerprint.
-    start, settings, label_map: from where it starts, what `warm_start.settings_of` gives, and name -> id of the
-    classes; nothing where no warm start is asked for.
-    """
-
-    config: Any
-    parts: Mapping[str, Any]
-    start: warm.Start | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    label_map: Mapping[str, int] = field(default_factory=dict)
-
-
-def _plan(config, factory: str, state_folder, parts: Mapping[str, Any], warm_start: warm.WarmStart | None) -> _Plan:
-    if not warm_start:
-        return _Plan(config, parts)
-    origin = warm_start.origin or {}
-    settings = warm.settings_of(
-        config,
-        factory=factory,
-        normalisation=parts["normalisation"],
-        pretrained=origin.get("sha256"),
-        official=metadata.version("tf-models-official"),
-    )
-    start = _begun(warm_start, state_folder, parts)
-    if start is None:
-        start = warm.decide(warm_start, warm.read_last(Path(state_folder) / LAST), settings)
-    if start.parent:
-        # The experiment holds the full schedule, so what was decided must tell this training from a full one.
-        parts = {**parts, "start": start.as_dict()}
-        config = warm.shorten(config, start.train_steps, start.learning_rate)
-    return _Plan(config, parts, start, settings, warm_start.data.label_map)
-
-
-def _begun(warm_start: warm.WarmStart, state_folder, parts: Mapping[str, Any]) -> warm.Start | None:
-    """Return how a training that a state is of, and that is to go on, has started; None where there is none.
-
-    A finished one counts, too: what it left for the next training is itself by then, and says nothing of its start.
-    """
-    recorded = State.fingerprint_in(state_folder)
-    if not isinstance(recorded, dict) or State(state_folder, recorded).latest() is None:
-        return None
-    begun = recorded.pop("start", None)
-    if recorded != json.loads(json.dumps(parts)):
-        return None
-    if begun is None:
-        return warm.Start("this training has begun so")
-    start = warm.Start.from_dict(begun)
-    return start if warm.goes_on(warm_start, start) else None
-
-
-def _lineage(warm_start: warm.WarmStart, start: warm.Start, state: "State", prefix: str, summary: Mapping) -> list:
-    """Return where the model that is exported from `prefix` comes from."""
-    model, last = warm.model_id(prefix), warm.read_last(state.last)
-    if last and last.model == model:
-        # Called again, a finished training is still of the day when it was finished.
-        return list(last.lineage)
-    best = summary["best"] or {}
-    scores = {name: best.get(name) for name in ("AP", "AP50")}
-    trained = {"steps": summary["steps"], "exported_step": summary["exported"]["step"], **scores}
-    return warm.lineage_of(warm_start, start, model, trained)
-
-
-class State:
-    """The state folder: what a run leaves for the next one."""
-
-    def __init__(self, folder: str | os.PathLike, fingerprint: Mapping[str, Any]) -> None:
-        self.folder = Path(folder)
-        self.last = self.folder / LAST
-        self.events = self.folder / "events"
-        self._checkpoints = self.folder / "checkpoints"
-        self._best = self.folder / "best"
-        self._history = self.folder / "history.jsonl"
-        self._fingerprint = self.folder / FINGERPRINT
-        if self.fingerprint_in(self.folder) != json.loads(json.dumps(fingerprint)):
-            self.clear()
-            with atomic_open(self._fingerprint) as file:
-                json.dump(fingerprint, file, indent=2, sort_keys=True)
-
-    def clear(self) -> None:
-        """Remove all that a run has left but the last finished one's model; files of others in the folder stay, too."""
-        # The fingerprint first: what is left if this is cut short belongs to nothing.
-        for path in (self._fingerprint, self._checkpoints, self._best, self._history, self.events):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-    def latest(self) -> tuple[int, str] | None:
-        """Return (step, prefix) of the newest whole checkpoint, or None; half-written ones are passed over."""
-        for step in sorted(self._steps(), reverse=True):
-            if is_whole(self._checkpoints / f"ckpt-{step}"):
-                return step, str(self._checkpoints / f"ckpt-{step}")
-        return None
-
-    def save(self, checkpoint, step: int) -> None:
-        """Write a checkpoint and remove all but the last ones."""
-        checkpoint.write(str(self._checkpoints / f"ckpt-{step}"))
-        for old in sorted(self._steps())[:-KEPT_CHECKPOINTS]:
-            self._remove(old)
-
-    def keep(self, weights, step: int) -> str:
-        """Keep these weights as the ones to export, so far; return their prefix. Earlier ones go once they are safe."""
-        with atomic_folder(self._best / str(step)) as folder:
-            weights.write(str(folder / "ckpt"))
-        for other in self._best.iterdir():
-            if other.name != str(step):
-                shutil.rmtree(other, ignore_errors=True)
-        return self.kept(step)
-
-    def kept(self, step: int) -> str:
-        """Return the prefix of the weights that were kept at `step`."""
-        return str(self._best / str(step) / "ckpt")
-
-    def rewind(self, step: int) -> None:
-        """Forget what came after `step`: a run that goes on from there does it again."""
-        for later in self._steps():
-            if later > step:
-                self._remove(later)
-        with atomic_open(self._history) as file:
-            file.writelines(json.dumps(entry) + "\n" for entry in self.history() if entry["step"] <= step)
-
-    def record(self, step: int, **values: Any) -> None:
-        """Add an entry to the history."""
-        with open(self._history, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
-
-    def history(self) -> list[dict[str, Any]]:
-        """Return the history's entries; a last line that a kill cut short is left out."""
-        if not self._history.exists():
-            return []
-        entries = []
-        for line in self._history.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                entries.append(json.loads(line))
-        return entries
-
-    @staticmethod
-    def fingerprint_in(folder: str | os.PathLike) -> Any:
-        """Return the fingerprint of the run that a state folder is of, or None where there is none."""
-        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            return json.loads((Path(folder) / FINGERPRINT).read_text(encoding="utf-8"))
-        return None
-
-    def _steps(self) -> list[int]:
-        names = [path.name for path in self._checkpoints.glob("ckpt-*.index")]
-        return [int(match[1]) for name in names if (match := re.fullmatch(r"ckpt-(\d+)\.index", name))]
-
-    def _remove(self, step: int) -> None:
-        # The index first: without it, the rest is no checkpoint.
-        for path in sorted(self._checkpoints.glob(f"ckpt-{step}.*"), key=lambda path: path.suffix != ".index"):
-            path.unlink(missing_ok=True)
 
 
 class _Run:
     """One call of `train`: from the last checkpoint, or the pretrained one, to the last step."""
 
-    def __init__(self, plan: _Plan, state: State, source: str, stream: TextIO | None) -> None:
+    def __init__(self, plan: warm.Plan, state: State, source: str, stream: TextIO | None) -> None:
         from official.modeling import performance
 
         self.plan, self.state, self.source = plan, state, source

@@ -1,32 +1,21 @@
 """Warm start: after a change in the data, go on from the last model instead of starting from the pretrained one.
 
-What the next training may start from lies in the training state, as the folder `last`; it appears whole when a training
-has finished, and stays until the next one has:
-    ckpt.*        the weights that were exported, in official.vision's layout
-    model.json    `model`, the SHA-256 of these weights; `label_map`, name -> id; `images`, image id -> digest of what
-                  was learnt from it; `settings`, all else that the weights depend on; `lineage`, see `lineage_of`
+`last_model` says what is kept of it.
 """
 
-import csv
 import dataclasses
 import datetime
-import hashlib
-import itertools
 import json
 import math
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any
 
-from odtl.files import atomic_folder, write_json
+from odtl.last_model import Change, Data, LastModel, compare, model_id, read_last
+from odtl.training_state import State
 
-WEIGHTS = (".data-00000-of-00001", ".index")
-# Columns of the boxes tables that say nothing of what is learnt.
-NOT_LEARNT = ("group", "image")
-DIGEST_LENGTH = 32
 # What build_experiment takes from the data; all else in an experiment is a setting.
 DATA_KEYS = (
     "task.model.num_classes",
@@ -39,50 +28,6 @@ DATA_KEYS = (
 )
 # The pretrained checkpoint, the full training, and the latest of what followed.
 MAX_LINEAGE = 50
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a training learns from.
-
-    images:    image id -> digest of all that is learnt from it: pixels, boxes, classes, split.
-    label_map: class name -> id, from 1.
-    """
-
-    images: Mapping[str, str]
-    label_map: Mapping[str, int]
-
-    @property
-    def digest(self) -> str:
-        """The hex SHA-256 of it all."""
-        content = [sorted(self.images.items()), sorted(self.label_map.items())]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Change:
-    """How many images differ between two data sets, of `images` that either of them has."""
-
-    added: int
-    removed: int
-    changed: int
-    images: int
-
-    @property
-    def share(self) -> float:
-        """The part of the images that differ, 0 to 1."""
-        return sum(self.counts().values()) / max(1, self.images)
-
-    def __str__(self) -> str:
-        parts = [f"{count} {name}" for name, count in self.counts().items() if count]
-        details = f": {', '.join(parts)}" if parts else ""
-        return (
-            f"{sum(self.counts().values())} of {self.images} training images differ ({100 * self.share:.3g} %{details})"
-        )
-
-    def counts(self) -> dict[str, int]:
-        """Return the images by what happened to them."""
-        return {"added": self.added, "removed": self.removed, "changed": self.changed}
 
 
 @dataclass(frozen=True)
@@ -101,17 +46,6 @@ class WarmStart:
 
 
 @dataclass(frozen=True)
-class LastModel:
-    """A finished training's model; the fields are those of model.json. prefix: of its weights."""
-
-    prefix: str
-    model: str
-    data: Data
-    settings: Mapping[str, Any]
-    lineage: Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
 class Start:
     """From where a training starts, and why.
 
@@ -122,7 +56,7 @@ class Start:
 
     why: str
     parent: str | None = None
-    label_map: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    label_map: Mapping[str, int] = field(default_factory=dict)
     lineage: Sequence[Mapping[str, Any]] = ()
     change: Change | None = None
     train_steps: float = 1.0
@@ -138,24 +72,6 @@ class Start:
         return cls(**{**content, "change": Change(**content["change"]) if content["change"] else None})
 
 
-def read_images(boxes_csvs: Iterable[str | os.PathLike]) -> dict[str, str]:
-    """Return image id -> digest of what is learnt from it, for the images of boxes tables that `make_boxes` wrote."""
-    images = {}
-    for path in boxes_csvs:
-        with open(path, encoding="utf-8", newline="") as stream:
-            for image, rows in itertools.groupby(csv.DictReader(stream), key=lambda row: row["filename"]):
-                learnt = [sorted((name, row[name]) for name in row if name not in NOT_LEARNT) for row in rows]
-                images[image] = hashlib.sha256(json.dumps(learnt).encode()).hexdigest()[:DIGEST_LENGTH]
-    return images
-
-
-def compare(before: Mapping[str, str], now: Mapping[str, str]) -> Change:
-    """Return how two mappings from image id to digest differ."""
-    both = before.keys() & now.keys()
-    changed = sum(before[image] != now[image] for image in both)
-    return Change(len(now) - len(both), len(before) - len(both), changed, len(before) + len(now) - len(both))
-
-
 def settings_of(config, **others: Any) -> dict[str, Any]:
     """Return all that weights depend on beside the data, flat: dotted key -> value.
 
@@ -163,6 +79,68 @@ def settings_of(config, **others: Any) -> dict[str, Any]:
     """
     plain = json.loads(json.dumps({**config.as_dict(), **others}))
     return {key: value for key, value in _flat(plain) if key not in DATA_KEYS}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training does, and what its state belongs to.
+
+    config: its ExperimentConfig, with the schedule that it follows. parts: of its fingerprint.
+    start, settings, label_map: from where it starts, what `warm_start.settings_of` gives, and name -> id of the
+    classes; nothing where no warm start is asked for.
+    """
+
+    config: Any
+    parts: Mapping[str, Any]
+    start: Start | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    label_map: Mapping[str, int] = field(default_factory=dict)
+
+
+def plan_training(
+    config, factory: str, state_folder: str | os.PathLike, parts: Mapping[str, Any], warm_start: WarmStart | None
+) -> Plan:
+    """Return from where a training starts, on which schedule, and what its state belongs to.
+
+    config:     the ExperimentConfig of the full training. factory: the kind of experiment.
+    parts:      of the fingerprint of the full training: `given`, `experiment`, `normalisation`.
+    warm_start: None where the training never starts warm.
+    """
+    if not warm_start:
+        return Plan(config, parts)
+    origin = warm_start.origin or {}
+    settings = settings_of(
+        config,
+        factory=factory,
+        normalisation=parts["normalisation"],
+        pretrained=origin.get("sha256"),
+        official=metadata.version("tf-models-official"),
+    )
+    start = _begun(warm_start, state_folder, parts)
+    if start is None:
+        start = decide(warm_start, read_last(State.last_in(state_folder)), settings)
+    if start.parent:
+        # The experiment holds the full schedule, so what was decided must tell this training from a full one.
+        parts = {**parts, "start": start.as_dict()}
+        config = shorten(config, start.train_steps, start.learning_rate)
+    return Plan(config, parts, start, settings, warm_start.data.label_map)
+
+
+def _begun(warm_start: WarmStart, state_folder, parts: Mapping[str, Any]) -> Start | None:
+    """Return how a training that a state is of, and that is to go on, has started; None where there is none.
+
+    A finished one counts, too: what it left for the next training is itself by then, and says nothing of its start.
+    """
+    recorded = State.fingerprint_in(state_folder)
+    if not isinstance(recorded, dict) or State(state_folder, recorded).latest() is None:
+        return None
+    begun = recorded.pop("start", None)
+    if recorded != json.loads(json.dumps(parts)):
+        return None
+    if begun is None:
+        return Start("this training has begun so")
+    start = Start.from_dict(begun)
+    return start if goes_on(warm_start, start) else None
 
 
 def decide(warm_start: WarmStart, last: LastModel | None, settings: Mapping[str, Any]) -> Start:
@@ -183,7 +161,7 @@ def decide(warm_start: WarmStart, last: LastModel | None, settings: Mapping[str,
     if data == last.data:
         return Start("the last model has learnt from the same data")
     change = compare(last.data.images, data.images)
-    if policy["when"] == "small_change" and change.share > policy["max_change"]:
+    if not _allowed(policy, change):
         return Start(f"{change}, more than max_change ({100 * policy['max_change']:g} %)")
     return Start(
         f"{_describe(last)}: {change}{_describe_classes(last.data.label_map, data.label_map)}",
@@ -200,7 +178,11 @@ def goes_on(warm_start: WarmStart, begun: Start) -> bool:
     """Say whether the configuration still asks for a warm start that an earlier run has begun with."""
     policy = warm_start.settings
     same = (policy["train_steps"], policy["learning_rate"]) == (begun.train_steps, begun.learning_rate)
-    return policy["when"] != "never" and same
+    return same and _allowed(policy, begun.change)
+
+
+def _allowed(policy: Mapping[str, Any], change: Change) -> bool:
+    return policy["when"] == "always" or (policy["when"] == "small_change" and change.share <= policy["max_change"])
 
 
 def shorten(config, train_steps: float, learning_rate: float):
@@ -211,15 +193,15 @@ def shorten(config, train_steps: float, learning_rate: float):
     """
     short = config.replace()
     trainer = short.trainer
-    trainer.train_steps = total = max(1, math.ceil(trainer.train_steps * train_steps))
+    trainer.train_steps = total = _scaled_span(trainer.train_steps, train_steps)
     trainer.validation_interval = min(total, max(1, round(trainer.validation_interval * train_steps)))
     trainer.checkpoint_interval = min(total, trainer.checkpoint_interval)
     for schedule in (trainer.optimizer_config.learning_rate, trainer.optimizer_config.warmup):
         chosen = schedule.get() if schedule.type else None
-        for field, scale in SCALED.items():
-            if getattr(chosen, field, None) is not None:
+        for name, scale in SCALED.items():
+            if getattr(chosen, name, None) is not None:
                 share = learning_rate if scale is _scaled_rate else train_steps
-                setattr(chosen, field, _each(scale, getattr(chosen, field), share))
+                setattr(chosen, name, _each(scale, getattr(chosen, name), share))
     short.lock()
     return short
 
@@ -227,64 +209,40 @@ def shorten(config, train_steps: float, learning_rate: float):
 def lineage_of(
     warm_start: WarmStart,
     start: Start,
-    model: str,
-    trained: Mapping[str, Any],
+    last: LastModel | None,
+    prefix: str | os.PathLike,
+    summary: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    """Return where a model comes from, oldest first.
+    """Return where the model that a training exports comes from, oldest first.
+
+    last: the model that the training's state keeps. prefix: of the weights that are exported. summary: of the training,
+    as training.json has it.
 
     The first entry is {"pretrained": origin}. Each other one is of a training: `model`, the SHA-256 of its weights;
     `started_from`, that of the model before, or "pretrained"; `date` (UTC); `data`: `digest`, number of `images`, and
-    how many were `added`, `removed`, `changed` since the model before; and what `trained` says: steps, AP, ...
+    how many were `added`, `removed`, `changed` since the model before; `steps`, `exported_step`; and `AP` and `AP50` of
+    the exported weights on the validation images, null where they are not known.
     Beyond MAX_LINEAGE entries, `left_out` in the oldest that remains says how many are missing before it.
     """
+    model = model_id(prefix)
+    if last and last.model == model:
+        # Called again, a finished training is still of the day when it was finished.
+        return list(last.lineage)
     data = {"digest": warm_start.data.digest, "images": len(warm_start.data.images)}
     data |= start.change.counts() if start.change else {}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    entry = {"model": model, "started_from": start.parent or "pretrained", "date": now, "data": data, **trained}
+    best = summary["best"] or {}
+    entry = {
+        "model": model,
+        "started_from": start.parent or "pretrained",
+        "date": now,
+        "data": data,
+        "steps": summary["steps"],
+        "exported_step": summary["exported"]["step"],
+        **{score: best.get(score) for score in ("AP", "AP50")},
+    }
     earlier = list(start.lineage) if start.parent else [{"pretrained": warm_start.origin}]
     return _bounded([*earlier, entry])
-
-
-def model_id(prefix: str | os.PathLike) -> str:
-    """Return the hex SHA-256 of a checkpoint's files."""
-    digest = hashlib.sha256()
-    for suffix in WEIGHTS:
-        with open(f"{prefix}{suffix}", "rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
-
-
-def write_last(
-    folder: str | os.PathLike, prefix: str | os.PathLike, data: Data, settings: Mapping[str, Any], lineage: Sequence
-) -> None:
-    """Keep a finished training's model in `folder` for the next one to start from: whole or not at all.
-
-    prefix: of its weights. settings: as `settings_of` gives them. lineage: as `lineage_of` does, this model last.
-    """
-    content = {
-        "model": lineage[-1]["model"],
-        "label_map": dict(data.label_map),
-        "settings": settings,
-        "lineage": lineage,
-        "images": dict(sorted(data.images.items())),
-    }
-    with atomic_folder(folder) as new:
-        for suffix in WEIGHTS:
-            shutil.copyfile(f"{prefix}{suffix}", new / f"ckpt{suffix}")
-        write_json(new / "model.json", content)
-
-
-def read_last(folder: str | os.PathLike) -> LastModel | None:
-    """Return the model that `write_last` kept, or None where there is none or it is damaged."""
-    prefix = Path(folder) / "ckpt"
-    try:
-        content = json.loads((Path(folder) / "model.json").read_text(encoding="utf-8"))
-        data = Data(content["images"], content["label_map"])
-        last = LastModel(str(prefix), content["model"], data, content["settings"], content["lineage"])
-        return last if model_id(prefix) == last.model else None
-    # A folder whose removal was cut short holds some of its files.
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -300,12 +258,13 @@ def _scaled_rate(value: float, share: float) -> float:
 
 
 def _scaled_span(value: int, share: float) -> int:
-    return max(1, math.ceil(value * share))
+    # Else 0.07 of 100 would be 8: the product is a little above 7.
+    return max(1, math.ceil(round(value * share, 6)))
 
 
 def _scaled_start(value: int, share: float) -> int:
     # Rounded down, so that it stays before the end, which is rounded up.
-    return math.floor(value * share)
+    return math.floor(round(value * share, 6))
 
 
 # Fields of official.modeling.optimization.configs.learning_rate_config, and how a shorter schedule changes them.

@@ -1,0 +1,117 @@
+"""The state of a training: what a killed run goes on from. It is no result.
+
+In its folder:
+    fingerprint.json       what the state belongs to; another fingerprint starts anew
+    checkpoints/ckpt-{step}.*    weights, optimizer, step; the last two
+    best/{step}/ckpt.*     the weights to export: those with the best validation AP so far
+    history.jsonl          loss, learning rate and AP over the steps
+    events/                the same for TensorBoard
+    last/                  the last finished training's model, for a warm start (see `last_model`); it stays
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from odtl.checkpoints import is_whole
+from odtl.files import atomic_folder, atomic_open
+
+KEPT_CHECKPOINTS = 2
+
+
+class State:
+    """The state folder: what a run leaves for the next one."""
+
+    def __init__(self, folder: str | os.PathLike, fingerprint: Mapping[str, Any]) -> None:
+        self.folder = Path(folder)
+        self.last = self.last_in(self.folder)
+        self.events = self.folder / "events"
+        self._checkpoints = self.folder / "checkpoints"
+        self._best = self.folder / "best"
+        self._history = self.folder / "history.jsonl"
+        self._fingerprint = self.folder / "fingerprint.json"
+        if self.fingerprint_in(self.folder) != json.loads(json.dumps(fingerprint)):
+            self.clear()
+            with atomic_open(self._fingerprint) as file:
+                json.dump(fingerprint, file, indent=2, sort_keys=True)
+
+    def clear(self) -> None:
+        """Remove all that a run has left but the last finished one's model; files of others in the folder stay, too."""
+        # The fingerprint first: what is left if this is cut short belongs to nothing.
+        for path in (self._fingerprint, self._checkpoints, self._best, self._history, self.events):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def latest(self) -> tuple[int, str] | None:
+        """Return (step, prefix) of the newest whole checkpoint, or None; half-written ones are passed over."""
+        for step in sorted(self._steps(), reverse=True):
+            if is_whole(self._checkpoints / f"ckpt-{step}"):
+                return step, str(self._checkpoints / f"ckpt-{step}")
+        return None
+
+    def save(self, checkpoint, step: int) -> None:
+        """Write a checkpoint and remove all but the last ones."""
+        checkpoint.write(str(self._checkpoints / f"ckpt-{step}"))
+        for old in sorted(self._steps())[:-KEPT_CHECKPOINTS]:
+            self._remove(old)
+
+    def keep(self, weights, step: int) -> str:
+        """Keep these weights as the ones to export, so far; return their prefix. Earlier ones go once they are safe."""
+        with atomic_folder(self._best / str(step)) as folder:
+            weights.write(str(folder / "ckpt"))
+        for other in self._best.iterdir():
+            if other.name != str(step):
+                shutil.rmtree(other, ignore_errors=True)
+        return self.kept(step)
+
+    def kept(self, step: int) -> str:
+        """Return the prefix of the weights that were kept at `step`."""
+        return str(self._best / str(step) / "ckpt")
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after `step`: a run that goes on from there does it again."""
+        for later in self._steps():
+            if later > step:
+                self._remove(later)
+        with atomic_open(self._history) as file:
+            file.writelines(json.dumps(entry) + "\n" for entry in self.history() if entry["step"] <= step)
+
+    def record(self, step: int, **values: Any) -> None:
+        """Add an entry to the history."""
+        with open(self._history, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the history's entries; a last line that a kill cut short is left out."""
+        if not self._history.exists():
+            return []
+        entries = []
+        for line in self._history.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                entries.append(json.loads(line))
+        return entries
+
+    @staticmethod
+    def fingerprint_in(folder: str | os.PathLike) -> Any:
+        """Return the fingerprint of the run that a state folder is of, or None where there is none."""
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return json.loads((Path(folder) / "fingerprint.json").read_text(encoding="utf-8"))
+        return None
+
+    @staticmethod
+    def last_in(folder: str | os.PathLike) -> Path:
+        """Return where a state folder holds the last finished training's model."""
+        return Path(folder) / "last"
+
+    def _steps(self) -> list[int]:
+        names = [path.name for path in self._checkpoints.glob("ckpt-*.index")]
+        return [int(match[1]) for name in names if (match := re.fullmatch(r"ckpt-(\d+)\.index", name))]
+
+    def _remove(self, step: int) -> None:
+        # The index first: without it, the rest is no checkpoint.
+        for path in sorted(self._checkpoints.glob(f"ckpt-{step}.*"), key=lambda path: path.suffix != ".index"):
+            path.unlink(missing_ok=True)
