@@ -197,7 +197,13 @@ class Edits(RuleBasedStateMachine):
 
     @initialize(
         pairs=st.lists(
-            st.tuples(st.sampled_from(FOLDERS[:6]), stems, extensions, st.sampled_from(LOOKS[:3]), st.lists(boxes)),
+            st.tuples(
+                st.sampled_from(FOLDERS[:6]),
+                stems,
+                extensions,
+                st.sampled_from(LOOKS[:3]),
+                st.lists(boxes, min_size=1, max_size=3),
+            ),
             min_size=3,
             max_size=8,
         )
