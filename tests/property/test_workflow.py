@@ -56,8 +56,9 @@ class Workflow(Edits):
             self.unusual = {}
             return False
         made, expected = data_files(self.home, self.shards), data_files(self.clean, self.shards)
-        wrong = {name: (made.get(name), expected.get(name)) for name in made | expected}
-        assert not {name: both for name, both in wrong.items() if both[0] != both[1]}
+        both = {name: (made.get(name), expected.get(name)) for name in made | expected}
+        differing = {name: pair for name, pair in both.items() if pair[0] != pair[1]}
+        assert not differing, differing
         assert not (strangers := unknown_files(self.home, self.shards)), strangers
         if self.classes is None and known:
             assert known.items() <= label_map(self.home).items()
