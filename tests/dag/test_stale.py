@@ -304,6 +304,19 @@ def test_swapped_ids_reach_the_shards_that_have_them(project):
     assert jobs == {"write_label_map": 1, "write_records": swapped, "write_card": 1, **TRAINING}
 
 
+def test_removed_test_image_is_neither_scored_nor_detected_on(project):
+    for name in ["000.jpg", "000.xml"]:
+        (project.folder / "images/test" / name).unlink()
+    assert planned(project) == {**DATA, "evaluate": 1, "detect": 1, **AFTER_EVALUATION}
+
+
+def test_two_changes_at_once_are_both_seen(project):
+    """Snakemake does not look at the settings of what only waits for a job that is stale."""
+    move_box(project, "test/000.xml")
+    jobs = planned(project, export={"min_iou": 0.5}, plots={"colors": ["#000000"]})
+    assert jobs == {**DATA, "evaluate": 1, **AFTER_EVALUATION, "export": 1, "detect": 1, "plot_training": 1}
+
+
 def test_number_of_shards_makes_all_of_them_again(project):
     jobs = planned(project, data={**CONFIG["data"], "shards": 3})
     expected = {"make_boxes": 9, "write_records": 9, "write_split_tables": 3, "write_card": 1, **TRAINING}
@@ -350,7 +363,7 @@ def test_workflow_in_another_place_is_no_change(project, workflow):
         ("odtl/drawing.py", {"export": 1, "detect": 1}),
         (
             "odtl/label_map.py",
-            {"write_label_map": 1, "write_records": 6, "write_card": 1, **TRAINING},
+            {"write_label_map": 1, "write_records": 6, "write_split_tables": 3, "write_card": 1, **TRAINING},
         ),
         ("odtl/plots.py", {"plot_training": 1, "plot_pr_curve": 1}),
         ("odtl/summary.py", {"write_summary": 1}),
