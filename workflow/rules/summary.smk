@@ -1,7 +1,7 @@
 """What was made and where, in a few lines: the end of every run.
 
 Needs: the training and evaluation results of every experiment, results/dataset/card.json.
-Makes: results/summary.txt.
+Makes: results/summary.txt. The target `tidy` makes nothing: it removes files of shards that are no more.
 """
 
 
