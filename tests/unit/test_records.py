@@ -163,12 +163,6 @@ def test_bytes_are_the_same_in_every_process(seed, shard, label_map, tmp_path):
     assert here.read_bytes() == there.read_bytes()
 
 
-def test_tensorflow_is_not_imported():
-    code = "import sys; from odtl import records, dataset, zoo, label_map; sys.exit('tensorflow' in sys.modules)"
-    library = str(Path(records.__file__).parent.parent)
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": library})
-
-
 def test_no_image_gives_a_valid_empty_file(tf, tmp_path, label_map):
     out = tmp_path / "out.tfrecord"
     assert records.write_records(write_boxes(tmp_path / "boxes.csv", []), label_map, out) == (0, 0)
