@@ -29,8 +29,17 @@ def test_refusal_is_found_beneath_other_errors():
 
 
 def test_tensorflow_error_is_known_by_its_words():
-    error = RuntimeError("results/a/ckpt.data-00000-of-00001.tempstate; No space left on device [Op:SaveV2]")
-    assert "results/a/ckpt" in disk.problem_of(error).file
+    error = RuntimeError("{{function_node a_b}} results/a/ckpt.tempstate1; No space left on device [Op:SaveV2]")
+    assert disk.problem_of(error).file == "results/a/ckpt.tempstate1"
+
+
+def test_of_a_copy_the_new_file_is_named():
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "from", None, "to")
+    assert disk.problem_of(error).file == "to"
+
+
+def test_file_that_nobody_names_is_told_as_such():
+    assert "does not name" in disk.problem_of(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))).file
 
 
 @pytest.mark.parametrize("error", [ValueError("loss is not a number"), FileNotFoundError(2, "no such file", "a")])

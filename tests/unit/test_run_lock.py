@@ -128,7 +128,8 @@ def test_what_was_not_finished_is_removed_and_nothing_else(folder):
     (half / "saved_model.pb").touch()
     for name in [".boxes.csv.abcdefgh.tmp", ".archive.tar.gz.12345678.part"]:
         (results / name).touch()
-    kept = ["boxes.csv", ".hidden", "a.abcdefgh.tmp", ".rsync.Ab3dEf", ".short.tmp"]
+    (results / "ckpt-30_temp").mkdir()
+    kept = ["boxes.csv", "ckpt-30.index", ".hidden", "a.abcdefgh.tmp", ".rsync.Ab3dEf", ".short.tmp"]
     for name in kept:
         (results / name).touch()
     take()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +30,7 @@ def problem_of(error: BaseException) -> Problem | None:
     for cause in _causes(error):
         number = cause.errno if isinstance(cause, OSError) else _number(str(cause))
         if number in CURES:
-            file = getattr(cause, "filename", None)
-            where = os.fsdecode(file) if isinstance(file, str | bytes | os.PathLike) else str(cause).splitlines()[0]
-            return Problem(where, "disk", os.strerror(number).lower(), CURES[number])
+            return Problem(_file(cause, os.strerror(number)), "disk", os.strerror(number).lower(), CURES[number])
     return None
 
 
@@ -48,6 +47,16 @@ def check_writable(folder: str | os.PathLike) -> None:
             where = Problem(os.fspath(folder), problem.field, problem.found, problem.cure)
             raise InputError(where, "Nothing can be written") from error
         raise
+
+
+def _file(error: BaseException, words: str) -> str:
+    # A copy names what it reads first, and that is hardly what the disk has no space for.
+    for name in (getattr(error, "filename2", None), getattr(error, "filename", None)):
+        if isinstance(name, str | bytes | os.PathLike):
+            return os.fsdecode(name)
+    # TensorFlow: "{{node}} path; No space left on device [Op:SaveV2]".
+    before = re.sub(r"\{\{.*?\}\}", "", str(error).partition(words)[0]).strip(" ;\n")
+    return before if before and not before.startswith("[Errno") else "a file that the system does not name"
 
 
 def _number(text: str) -> int | None:

@@ -33,9 +33,7 @@ def atomic_open(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-        # A full disk does not say which file it was.
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = os.fspath(path)
+        _name_file(error, path)
         raise
 
 
@@ -50,8 +48,9 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         with _set_aside(path):
             os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _name_file(error, path)
         raise
 
 
@@ -111,6 +110,12 @@ def sha256_of(path: str | os.PathLike) -> str:
     """Return the hex SHA-256 of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _name_file(error: BaseException, path: Path) -> None:
+    """Name the file in an error of the system that names none: a full disk does not say which one it was."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = os.fspath(path)
 
 
 def _umask() -> int:
