@@ -46,6 +46,9 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     try:
         os.chmod(temporary, 0o777 & ~_umask())
         yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush(file)
         with _set_aside(path):
             os.replace(temporary, path)
     except BaseException as error:
@@ -110,6 +113,15 @@ def sha256_of(path: str | os.PathLike) -> str:
     """Return the hex SHA-256 of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _flush(file: Path) -> None:
+    # As in `atomic_open`; and some file systems tell only now that there was no space.
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _name_file(error: BaseException, path: Path) -> None:

@@ -152,10 +152,10 @@ def _wait(descriptor: int, path: Path, locks: Path, patience: float, report: Rep
         if _started(locks):
             return False
         if time.monotonic() > deadline:
-            cure = f"It has been at it for more than {patience:.0f} s: wait until it has ended, or end it."
+            cure = f"It has been at work for more than {patience:.0f} s: wait until it has ended, or end it."
             raise InputError(Problem(str(path), "lock", _name(_read(descriptor)), cure), "Not started")
         if not told:
-            report(f"Waiting for {_name(_read(descriptor))}, which is looking at the data in this folder.")
+            report(f"Waiting for {_name(_read(descriptor))}, which is at work in this folder.")
             told = True
         time.sleep(TRY_SECONDS)
     return True
