@@ -91,6 +91,25 @@ def test_write_label_map_extends_what_stands_there(tmp_path):
     assert label_map.read_label_map(out) == {"b": 1, "c": 2, "a": 3}
 
 
+def test_map_that_others_put_there_or_altered_is_told(tmp_path):
+    classes, out, ids = tmp_path / "classes.txt", tmp_path / "label_map.pbtxt", tmp_path / "label_map.json"
+    classes.write_text("b\nc\n")
+    label_map.write_label_map(classes, out, None)
+    assert label_map.altered(out, ids)
+    label_map.write_label_map(classes, out, None, None, ids)
+    assert not label_map.altered(out, ids)
+    text = out.read_text()
+    out.write_text(f"# mine\n{text}")
+    assert not label_map.altered(out, ids)
+    out.write_text("item { id: 1 name: 'b' }")
+    assert label_map.altered(out, ids)
+    out.unlink()
+    assert label_map.altered(out, ids)
+    out.write_text(text)
+    ids.write_text("{")
+    assert label_map.altered(out, ids)
+
+
 def test_write_label_map_takes_the_configured_list_as_it_is(tmp_path):
     classes, out = tmp_path / "classes.txt", tmp_path / "label_map.pbtxt"
     classes.write_text("b\n")

@@ -11,6 +11,7 @@ rule write_label_map:
     output:
         # update(): the ids that were given out before are read, and kept.
         label_map=update("results/dataset/label_map.pbtxt"),
+        ids="results/dataset/label_map.json",
     log:
         "results/logs/write_label_map.log",
     conda:

@@ -25,8 +25,21 @@ def predict_label_map():
     return label_map.predict("results/dataset/label_map.pbtxt", classes, config["labels"]["classes"])
 
 
+def follow_label_map():
+    """See to it that a label map that was put in place or altered by hand is brought up to date.
+
+    Snakemake takes a file without a record for made, and one with a record for what it was: without its second file, the
+    job that writes both runs again.
+    """
+    written = Path("results/dataset/label_map.json")
+    if written.exists() and label_map.altered("results/dataset/label_map.pbtxt", written):
+        written.unlink()
+
+
 with told_clearly():
     LABEL_MAP = predict_label_map()
+    if LOCK and LOCK.held:
+        follow_label_map()
 
 
 def code_of(rule):

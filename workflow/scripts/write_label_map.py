@@ -9,4 +9,5 @@ with logged(snakemake.log[0]):
         snakemake.output.label_map,
         snakemake.config["labels"]["classes"],
         snakemake.params.label_map["label_map"],
+        snakemake.output.ids,
     )

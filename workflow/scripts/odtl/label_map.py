@@ -4,6 +4,7 @@ Format: the text form of the message `StringIntLabelMap`, one `item { id: 1 name
 (object_detection/protos/string_int_label_map.proto). Ids start at 1: 0 is the background.
 """
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from google.protobuf import text_encoding, text_format
 
 from odtl.errors import InputError, Problem
-from odtl.files import atomic_open
+from odtl.files import atomic_open, write_json
 
 _BRACKETS = {"{": "}", "<": ">"}
 
@@ -94,12 +95,14 @@ def write_label_map(
     out: str | os.PathLike,
     configured_classes: Sequence[str] | None,
     predicted: Mapping[str, int] | None = None,
+    ids_file: str | os.PathLike | None = None,
 ) -> dict[str, int]:
     """Write the label map to `out`, extending the one that stands there, and return it.
 
     classes_file:       the classes found in the data, one per line.
     configured_classes: where given, this list is the map, whatever was found and whatever stood there before.
     predicted:          what `predict` said the map would be, which others go by already.
+    ids_file:           where the map goes as JSON, too, name -> id: `altered` tells by it what others did to the map.
     Raises InputError where there is no class at all, and where the map is not what was predicted.
     """
     label_map = predict(out, read_classes(classes_file), configured_classes)
@@ -118,7 +121,18 @@ def write_label_map(
         raise InputError(Problem(str(out), "classes", found, "It changed while the workflow ran: run again."))
     with atomic_open(out) as stream:
         stream.write(format(label_map))
+    if ids_file is not None:
+        write_json(ids_file, label_map)
     return label_map
+
+
+def altered(path: str | os.PathLike, ids_file: str | os.PathLike) -> bool:
+    """Say whether a label map is no longer the one that `write_label_map` wrote together with `ids_file`."""
+    try:
+        written = json.loads(Path(ids_file).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return True
+    return not Path(path).exists() or read_label_map(path) != written
 
 
 def read_classes(path: str | os.PathLike) -> list[str]:
