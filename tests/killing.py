@@ -164,7 +164,9 @@ def check_like_clean(folder: Path, clean: Path) -> None:
         run = Project(clean, data=DATA).snakemake(*TARGETS)
         assert run.status == 0, run.output
         _clean[key] = _digests(clean / "results")
-    assert _digests(results) == _clean[key]
+    found, expected = _digests(results), _clean[key]
+    differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    assert not differing, f"not as in a clean build: {', '.join(differing)}"
 
 
 # What a first run makes of images, annotations and a label map: the same for every test.

@@ -54,6 +54,8 @@ rule write_card:
         ledgers=ancient(all_shards("results/repairs/{shard}.csv")),
         inventory=ancient(all_shards("results/inventory/{shard}.jsonl")),
         label_map="results/dataset/label_map.pbtxt",
+        # Asked for by name: else Snakemake would not miss it (see follow_label_map).
+        ids="results/dataset/label_map.json",
     output:
         repairs="results/dataset/repairs.csv",
         card="results/dataset/card.json",

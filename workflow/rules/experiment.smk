@@ -10,6 +10,8 @@ rule write_experiment:
         train="results/dataset/train.json",
         val="results/dataset/val.json",
         label_map="results/dataset/label_map.pbtxt",
+        # Asked for by name: else Snakemake would not miss it (see follow_label_map).
+        ids="results/dataset/label_map.json",
         pretrained=pretrained_of,
     output:
         experiment="results/{experiment}/experiment.yaml",
