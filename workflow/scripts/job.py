@@ -52,7 +52,7 @@ def logged(log_path: str) -> Iterator[None]:
 
     The process also ends when the run that has started it has died.
     """
-    with _told_clearly(), signed_on(Path(log_path).stem), _log(log_path) as log:
+    with _told_clearly(), signed_on(os.fspath(log_path)), _log(log_path) as log:
         out, err = Tee(sys.stdout, log), Tee(sys.stderr, log)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _told_clearly():
             yield

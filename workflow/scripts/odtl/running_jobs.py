@@ -45,7 +45,7 @@ def announce(folder: str | os.PathLike) -> None:
 def signed_on(what: str) -> Iterator[None]:
     """Hold this job's sign while the block runs, and end the process when its run has died.
 
-    what: what a person knows the job by. Without a run that has announced itself, this does nothing.
+    what: what a person knows the job by, such as its log. Without a run that has announced itself, this does nothing.
     """
     run = os.environ.get(_RUN)
     if run is None:
