@@ -85,6 +85,9 @@ _SCHEMA = {
     "$defs": {"channels": {"type": "array", "minItems": 3, "maxItems": 3, "items": {"type": "number"}}},
 }
 
+# The same in C where there is one: ten times faster.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -272,7 +275,7 @@ class _Found:
 
 def _entries(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problems.append(Problem(str(path), "file", str(error), "A model table is a YAML file: see docs/models.md."))
         return
@@ -296,7 +299,7 @@ def _entries(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Mapping
 
 def _repeated_names(path: Path) -> Iterator[Problem]:
     """Yield a problem for each name that stands twice in one table: a YAML reader keeps the last in silence."""
-    top = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    top = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
     models = next(value for key, value in top.value if key.value == "models")
     seen: dict[str, int] = {}
     for key, _ in models.value:
