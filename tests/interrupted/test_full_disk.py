@@ -45,7 +45,9 @@ class SmallDisk:
         return [*enter, "sh", "-c", 'cd "$0" && exec "$@"', str(working_folder)]
 
     def remount(self, options: str) -> None:
-        subprocess.run([*self.prefix(Path("/")), "mount", "-o", f"remount,{options}", str(self.folder)], check=True)
+        subprocess.run(
+            [*self.prefix(Path("/")), "mount", "-o", f"remount,{options}", "tmpfs", str(self.folder)], check=True
+        )
 
     def close(self) -> None:
         self._holder.kill()
