@@ -64,7 +64,7 @@ def test_data_stages_are_right_after_any_number_of_kills(tmp_path, record_proper
         ids.update(now)
 
     hits = kill_again_and_again(project, TARGETS, DATA_KILLS, generator, first.seconds, before_run, after_kill)
-    record_property("hits", hits)
+    record_property("hits", str(hits))
     run = project.snakemake(*TARGETS)
     assert run.status == 0, run.output
     after_kill()
@@ -94,7 +94,7 @@ def test_model_stages_are_right_after_any_number_of_kills(tmp_path, record_prope
     hits = kill_again_and_again(
         project, [], MODEL_KILLS, generator, {}, before_run, lambda: check_whole(tmp_path / "results")
     )
-    record_property("hits", hits)
+    record_property("hits", str(hits))
     run = project.snakemake()
     assert run.status == 0, run.output
     check_model(tmp_path / "results/detector")
