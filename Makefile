@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?=
+$(if $(CONFIG),$(if $(wildcard $(CONFIG)),,$(error CONFIG=$(CONFIG): there is no such file)))
 # --resources and --configfile take every word that follows: a target goes before them.
 SNAKEMAKE = $(BIN)/snakemake $(TARGET) --cores all --resources gpu=1 $(if $(CONFIG),--configfile $(CONFIG))
 # The first one that is a 3.11 or 3.12 and can make virtual environments (Debian keeps that in python3-venv).

@@ -49,3 +49,7 @@ onstart:
 onsuccess:
     print_summary()
     keep_last_run()
+
+
+onerror:
+    tell_how_to_go_on()

@@ -313,7 +313,7 @@ def test_finished_training_leaves_its_model_and_where_it_comes_from(folder, resu
 def test_relabelled_training_starts_from_the_last_model(folder, warm_killed, warm_resumed):
     lines = warm_killed[1].splitlines()
     assert lines[0].startswith("Starting from the last model (6 steps on 20")
-    assert lines[0].endswith("): 1 of 8 training images differ (12.5 %: 1 changed); new classes: disc.")
+    assert lines[0].endswith("): 1 of 8 train and val images differ (12.5 %: 1 changed); new classes: disc.")
     summary, _ = warm_resumed
     parts = summary["restored"]["parts"]
     assert all(part["taken"] == part["of"] for part in parts.values())

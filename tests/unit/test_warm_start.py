@@ -62,7 +62,7 @@ def test_change_counts_the_images_of_both():
     change = compare({"a": "1", "b": "1", "c": "1"}, {"b": "1", "c": "2", "d": "1"})
     assert change == Change(added=1, removed=1, changed=1, images=4)
     assert change.share == 0.75
-    assert str(change) == "3 of 4 training images differ (75 %: 1 added, 1 removed, 1 changed)"
+    assert str(change) == "3 of 4 train and val images differ (75 %: 1 added, 1 removed, 1 changed)"
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,16 @@ def test_warm_start_after_a_change_of_the_data_alone(policy):
     start = decide(now(changed(2), **policy), last(), SETTINGS)
     assert (start.parent, start.label_map) == ("m1", LABELS)
     assert (start.train_steps, start.learning_rate) == (0.25, 0.5)
-    assert start.why == ("the last model (600 steps on 2026-11-20): 2 of 20 training images differ (10 %: 2 changed)")
+    assert start.why == (
+        "the last model (600 steps on 2026-11-20): 2 of 20 train and val images differ (10 %: 2 changed)"
+    )
     assert Start.from_dict(json.loads(json.dumps(start.as_dict()))).as_dict() == start.as_dict()
 
 
 def test_changed_label_map_is_a_change_of_the_data():
     start = decide(now(changed(0), label_map={"bird": 1, "dog": 2, "cat": 3}), last(), SETTINGS)
     assert start.parent == "m1"
-    assert start.why.endswith("0 of 20 training images differ (0 %); new classes: bird")
+    assert start.why.endswith("0 of 20 train and val images differ (0 %); new classes: bird")
 
 
 def kept(tmp_path, images=None):

@@ -44,7 +44,7 @@ def tell_dry_run():
     with no_failure():
         limits = {"most": None} if WANTED == "all" else {"more": "make changes ALL=1 lists them"}
         if not LOCK.held:
-            print("\nAnother run is going on: this is how things were when it began.")
+            print("\nAnother run is going on: images and settings are told as they were when it began.")
         print(f"\n{tell_changes(find_changes(), **limits)}", flush=True)
 
 

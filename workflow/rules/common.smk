@@ -5,6 +5,7 @@ Makes: results/inventory/{shard}.jsonl, one line per image, classes.txt, and det
        try the detector on - before the DAG is built, by the main process only, only where their content has changed.
 """
 
+import atexit
 import contextlib
 import functools
 import re
@@ -92,9 +93,30 @@ def check_folder():
             disk.check_writable("results")
 
 
+def repeat_refusal():
+    """Say once more why a run was refused: Snakemake's own last words would have a living run's lock removed."""
+    if not workflow.dryrun:
+        try:
+            LOCK.check()
+        except InputError as error:
+            print(f"\n{error}", file=sys.stderr)
+
+
+def tell_how_to_go_on():
+    """Say what an error or Ctrl-C leaves: Snakemake's own last words read as if all were lost."""
+    print(
+        "\nNot finished. What was finished before is kept: put right what is told above, if anything is wrong, and give "
+        "the same command again. A training goes on from its last checkpoint.",
+        file=sys.stderr,
+    )
+
+
 with told_clearly():
     LOCK = take_lock()
     ZOO, DIGESTS = load_inputs()
+
+if LOCK and not LOCK.held:
+    atexit.register(repeat_refusal)
 
 # Sorted: another order of keys in the configuration is no change.
 EXPERIMENTS = sorted(config["experiments"])

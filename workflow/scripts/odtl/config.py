@@ -73,7 +73,7 @@ def _explain(error: ValidationError, schema: Mapping[str, Any]) -> Iterator[Prob
                 "config",
                 _key([*path, key]),
                 repr(value[key]),
-                f"There is no such key.{nearest(key, known)} Keys here: {', '.join(known)}.",
+                f"There is no such key.{nearest(key, known)} Keys here: {', '.join(dict.fromkeys(known))}.",
             )
         return
     if error.validator == "required":

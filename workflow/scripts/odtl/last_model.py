@@ -62,9 +62,8 @@ class Change:
     def __str__(self) -> str:
         parts = [f"{count} {name}" for name, count in self.counts().items() if count]
         details = f": {', '.join(parts)}" if parts else ""
-        return (
-            f"{sum(self.counts().values())} of {self.images} training images differ ({100 * self.share:.3g} %{details})"
-        )
+        differing = f"{sum(self.counts().values())} of {self.images} train and val images differ"
+        return f"{differing} ({100 * self.share:.3g} %{details})"
 
     def counts(self) -> dict[str, int]:
         """Return the images by what happened to them."""

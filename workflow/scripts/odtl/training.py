@@ -251,7 +251,10 @@ class _Run:
         with self.strategy.scope():
             self.trainer.checkpoint.read(prefix).assert_existing_objects_matched()
         self.state.rewind(step)
-        self.progress.say(f"Going on from step {step} of {self.total}.")
+        if step < self.total:
+            self.progress.say(f"Going on from step {step} of {self.total}.")
+        else:
+            self.progress.say(f"All {step} steps were done on the same data and settings: the model is kept.")
 
     def _read_scores(self) -> list[Score]:
         """Return the evaluations so far; none if a kill came between keeping new weights and recording their score."""

@@ -101,7 +101,9 @@ def _parse(path: str, data: bytes) -> etree._Element:
         if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
             raise _unsafe(path) from error
         line, column = getattr(error, "position", None) or (1, 1)
-        found = " ".join(str(getattr(error, "msg", None) or error).split())[:200] or "no XML"
+        what = " ".join(str(getattr(error, "msg", None) or error).split())
+        # The place is the problem's field already.
+        found = f"malformed XML ({re.sub(r', line [0-9]+, column [0-9]+$', '', what)[:200] or 'none at all'})"
         cure = "Well-formed XML is expected; save the file again in the labelling tool, or restore it."
         raise _error(path, f"line {line}, column {column}", found, cure) from error
     document = root.getroottree().docinfo

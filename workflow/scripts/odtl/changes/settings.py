@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 # JSON has no value like it: a key that is not there.
 ABSENT = "\0absent"
+# What a source has that does not say otherwise (config/README.md).
+SOURCE_DEFAULTS = {"annotations": None, "name": None, "split": "from_folders"}
 _LONGEST = 80
 
 
@@ -44,7 +46,13 @@ def compare_settings(before: Mapping, after: Mapping) -> tuple[SettingChange, ..
     return tuple(
         SettingChange(".".join(path), one, other, _experiments(path, after))
         for path, one, other in differ(before, after)
+        if not (path[:2] == ("data", "sources") and _stated(path[-1], one) == _stated(path[-1], other))
     )
+
+
+def _stated(key: str, value: object) -> object:
+    """Return a value of a source, or its default where the source does not have the key."""
+    return SOURCE_DEFAULTS.get(key, ABSENT) if value is ABSENT else value
 
 
 def differ(
