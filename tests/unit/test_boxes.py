@@ -394,6 +394,6 @@ def test_sidecar_counts_and_tells_another_table(shard, tmp_path):
 
 def test_manifest_that_is_not_the_planned_one_gives_nothing(shard, tmp_path):
     paths = shard({"a.jpg": jpeg()}, {"a.jpg": {}})
-    with pytest.raises(InputError, match="changed while the workflow ran"):
+    with pytest.raises(InputError, match="when the run was planned"):
         make_boxes(*paths, tmp_path / "boxes.json", "0" * 64)
     assert not any(path.exists() for path in [*paths[1:], tmp_path / "boxes.json"])

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from odtl import images
 from odtl.errors import InputError, Problem
-from odtl.files import atomic_open
+from odtl.files import atomic_open, read_checked
 from odtl.images import ImageError, ImageInfo
 from odtl.manifest import Line, iterate_manifest
 from odtl.repairs import COLUMNS as LEDGER_COLUMNS
@@ -171,11 +171,8 @@ def read_boxes(path: str | os.PathLike, sha256: str | None = None) -> list[BoxRo
 
     sha256: what the digest of its bytes must be, else InputError; None: whatever it is.
     """
-    data = Path(path).read_bytes()
-    if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
-        cure = f"It was made with {sha256[:12]}...: delete it, and run again to make it anew."
-        raise InputError(Problem(str(path), "sha256", f"{found[:12]}...", cure))
-    with io.StringIO(data.decode("utf-8"), newline="") as stream:
+    cure = "It is not as it was made: delete it, and run again to make it anew."
+    with io.StringIO(read_checked(path, sha256, cure), newline="") as stream:
         return [_parse_row(row) for row in csv.DictReader(stream)]
 
 

@@ -11,6 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from odtl.errors import InputError, Problem
+
+CHANGED_MEANWHILE = "It is not what it was when the run was planned: run again."
+
 
 @contextlib.contextmanager
 def atomic_open(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
@@ -128,6 +132,19 @@ def _name_file(error: BaseException, path: Path) -> None:
     """Name the file in an error of the system that names none: a full disk does not say which one it was."""
     if isinstance(error, OSError) and error.filename is None:
         error.filename = os.fspath(path)
+
+
+def read_checked(path: str | os.PathLike, sha256: str | None, cure: str) -> str:
+    """Return the text of a file in UTF-8, newlines as they stand there; see `check_digest` for the rest."""
+    data = Path(path).read_bytes()
+    check_digest(path, hashlib.sha256(data).hexdigest(), sha256, cure)
+    return data.decode("utf-8")
+
+
+def check_digest(path: str | os.PathLike, found: str, wanted: str | None, cure: str) -> None:
+    """Raise InputError where what was found in a file has another SHA-256 (hex) than wanted; None wants nothing."""
+    if wanted is not None and found != wanted:
+        raise InputError(Problem(str(path), "sha256", f"{found[:12]}..., not {wanted[:12]}...", cure))
 
 
 def _umask() -> int:

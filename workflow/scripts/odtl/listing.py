@@ -1,7 +1,6 @@
 """Which images a stage looks at: a small CSV, so that a changed, added or removed image makes the stage run again."""
 
 import csv
-import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from PIL import Image
 from odtl import scratch
 from odtl.errors import InputError, Problem
 from odtl.file_cache import FileCache, key_of, read_files
-from odtl.files import sha256_of, write_text_if_changed
+from odtl.files import CHANGED_MEANWHILE, read_checked, sha256_of, write_text_if_changed
 from odtl.manifest import iterate_manifest
 from odtl.sources import code_digest
 
@@ -84,11 +83,7 @@ def read_listing(path: str | os.PathLike, sha256: str | None = None) -> dict[str
 
     sha256: what the digest of its bytes must be, else InputError; None: whatever it is.
     """
-    data = Path(path).read_bytes()
-    if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
-        cure = f"It was {sha256[:12]}... when the run was planned, and changed while the workflow ran: run again."
-        raise InputError(Problem(str(path), "sha256", f"{found[:12]}...", cure))
-    with io.StringIO(data.decode("utf-8"), newline="") as stream:
+    with io.StringIO(read_checked(path, sha256, CHANGED_MEANWHILE), newline="") as stream:
         return {row["name"]: row["path"] for row in csv.DictReader(stream)}
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from odtl.errors import InputError, Problem
-from odtl.files import sha256_of
+from odtl.files import CHANGED_MEANWHILE, check_digest, sha256_of
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,7 @@ def iterate_manifest(path: str | os.PathLike, sha256: str | None = None) -> Iter
         for text in stream:
             hasher.update(text)
             yield parse_line(text)
-    if sha256 is not None and (found := hasher.hexdigest()) != sha256:
-        cure = f"It was {sha256[:12]}... when the run was planned, and changed while the workflow ran: run again."
-        raise InputError(Problem(str(path), "sha256", f"{found[:12]}...", cure))
+    check_digest(path, hasher.hexdigest(), sha256, CHANGED_MEANWHILE)
 
 
 def digest(path: str | os.PathLike) -> str:

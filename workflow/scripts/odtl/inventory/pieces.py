@@ -5,7 +5,6 @@ A piece is a plain dict, and so is what comes of it: both go through a pipe to a
 
 import time
 from collections.abc import Mapping
-from dataclasses import astuple
 from pathlib import Path
 from typing import TypedDict
 
@@ -64,11 +63,6 @@ def work(piece: Piece) -> Done:
     kept.save()
     count = sum(2 if annotation else 1 for _, (_, _, annotation) in piece["units"]) + len(values)
     return {"texts": lines.texts, "classes": lines.classes, "values": values, "count": count}
-
-
-def placing_tuple(placing: Placing) -> tuple:
-    """Return a placing as a piece holds it."""
-    return astuple(placing)
 
 
 class _Kept:

@@ -6,7 +6,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from odtl import file_cache
@@ -19,7 +19,7 @@ from odtl.inventory.listing import HEADLINE, Source, list_sources
 from odtl.inventory.matching import Match, match
 from odtl.inventory.pairing import Pairing, Unit, images_by_stem, pair
 from odtl.inventory.paths import stem_of
-from odtl.inventory.pieces import Piece, placing_tuple
+from odtl.inventory.pieces import Piece
 from odtl.inventory.placing import Lines, Placer, Placing, placing_of
 from odtl.inventory.reading import read_table
 from odtl.inventory.workers import work_off
@@ -180,7 +180,7 @@ def _pieces(plan: Plan, settings: Settings, units: Sequence[tuple[int, Unit]], c
     count = 1 if sum(len(source.images) for source in plan.sources) < _SMALL else _PIECES
     common = {
         "labels": {"classes": settings.labels.get("classes"), "aliases": settings.labels.get("aliases")},
-        "placings": [placing_tuple(placing) for placing in plan.placings],
+        "placings": [astuple(placing) for placing in plan.placings],
         "readers": code_digest("inventory.reading"),
         "complete": complete,
     }
