@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from odtl.annotations import csv_table
-from odtl.annotations.model import Annotation
+from odtl.annotations.model import Annotation, Origin
 from odtl.errors import InputError
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax"
@@ -43,6 +43,13 @@ def test_flags_and_further_columns_in_any_order(save):
     assert annotation.boxes == ((1, 2, 3, 4),)
     assert (annotation.width, annotation.height) == (8, 9)
     assert (annotation.truncated, annotation.difficult) == ((True,), (False,))
+    assert annotation.crowd == ()
+
+
+def test_crowds(save):
+    rows = ["a.jpg,9,8,cup,1,2,3,4,0", "a.jpg,9,8,cup,2,3,4,5,1"]
+    (annotation,) = csv_table.read(save(*rows, header=f"{HEADER},crowd")).annotations.values()
+    assert annotation.crowd == (False, True)
 
 
 def test_byte_order_mark_of_a_spreadsheet_program(save):
@@ -53,6 +60,45 @@ def test_row_with_nothing_but_a_name_is_a_negative(save):
     table = csv_table.read(save("a.jpg,640,480,,,,,", "b.jpg,,,,,,,"))
     assert table.problems == ()
     assert [(entry.width, entry.boxes) for entry in table.annotations.values()] == [(640, ()), (None, ())]
+
+
+def test_split_and_origin_of_an_image(save):
+    table = csv_table.read(
+        save(
+            "a.jpg,640,480,cup,1,2,3,4,Training,https://example.org/a.jpg,CC0, the finder ",
+            ",640,480,cup,5,6,7,8,,https://example.org/b.jpg?x=1,,",
+            "c.jpg,640,480,,,,,, validation,,CC0,",
+            header=HEADER + ",split,url,licence,source",
+        )
+    )
+    assert table.problems == ()
+    assert [(entry.filename, entry.split, entry.origin) for entry in table.annotations.values()] == [
+        ("a.jpg", "train", Origin("https://example.org/a.jpg", "CC0", "the finder")),
+        (None, None, Origin("https://example.org/b.jpg?x=1")),
+        ("c.jpg", "val", None),
+    ]
+    assert list(table.annotations) == ["a.jpg", "https://example.org/b.jpg?x=1", "c.jpg"]
+
+
+def test_contradictions_in_split_and_origin_are_reported_once_each(save):
+    table = csv_table.read(
+        save(
+            "a.jpg,640,480,cup,1,2,3,4,train,http://x/a.jpg",
+            "a.jpg,640,480,cup,1,2,3,4,test,http://x/b.jpg",
+            "a.jpg,640,480,cup,1,2,3,4,test,http://x/a.jpg",
+            "b.jpg,640,480,cup,1,2,3,4,holdout,",
+            "b.jpg,640,480,cup,1,2,3,4,holdout,",
+            "c.jpg,640,480,cup,1,2,3,4,val,",
+            "c.jpg,640,480,cup,1,2,3,4,Validation,",
+            header=HEADER + ",split,url",
+        )
+    )
+    assert [(each.filename, each.reason, each.problem.field, each.problem.found) for each in table.problems] == [
+        ("a.jpg", "annotation_ambiguous", "row 3, split", "'test', but 'train' in row 2"),
+        ("a.jpg", "annotation_ambiguous", "row 3, url", "'http://x/b.jpg', but 'http://x/a.jpg' in row 2"),
+        ("b.jpg", "annotation_ambiguous", "row 5, split", "'holdout'"),
+    ]
+    assert len(table.annotations["c.jpg"].boxes) == 2
 
 
 def test_coordinates_that_are_no_numbers_are_left_to_be_judged(save):
