@@ -1,6 +1,8 @@
 """A real HTTP server on loopback that answers as a test planned it."""
 
+import functools
 import os
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,3 +73,59 @@ def respond(handler, status, body=b"", **headers):
 def status(number, **headers):
     """Return an answer with that status and no content to speak of."""
     return lambda handler: respond(handler, number, b"no", **headers)
+
+
+class Site:
+    """A real HTTP server on loopback with one answer for each path; `asked` has the paths of all requests, in order.
+
+    answers: path to an answer (a function of the handler), or to bytes that are sent with status 200. They may be
+             changed while the server runs.
+    """
+
+    def __init__(self, answers, address="127.0.0.1"):
+        self.answers, self.asked, self.headers = dict(answers), [], []
+        self._lock = threading.Lock()
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                with owner._lock:
+                    owner.asked.append(self.path)
+                    owner.headers.append(dict(self.headers))
+                answer = owner.answers.get(self.path, status(404))
+                if isinstance(answer, bytes):
+                    body = answer
+                    answer = functools.partial(respond, status=200, body=body, Connection="keep-alive")
+                answer(self)
+
+            def log_message(self, *args):
+                pass
+
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        kind = type("Server", (ThreadingHTTPServer,), {"address_family": family, "request_queue_size": 128})
+        # Clients that are killed, or that hang up on what is too long, are no error of the server.
+        kind.handle_error = lambda *_: None
+        self.httpd = kind((address, 0), Handler)
+        self.httpd.daemon_threads = True
+        self.port = self.httpd.server_port
+
+    @property
+    def base(self):
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def serving_site(answers, address="127.0.0.1"):
+    """Serve the answers while the block runs; yield the Site."""
+    site = Site(answers, address)
+    thread = threading.Thread(target=site.httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        with mock.patch.dict(os.environ, {"NO_PROXY": "127.0.0.1,::1", "no_proxy": "127.0.0.1,::1"}):
+            yield site
+    finally:
+        site.httpd.shutdown()
+        site.httpd.server_close()
+        thread.join()

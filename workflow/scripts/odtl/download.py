@@ -17,7 +17,8 @@ from tqdm import tqdm
 from odtl.errors import InputError, Problem
 
 _CHUNK_BYTES = 1 << 16
-_RETRIED_STATUS = {408, 425, 429, 500, 502, 503, 504}
+# Answers after which another attempt may end better; so may any of 500 and above.
+RETRIED_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 
 class NotFoundError(InputError):
@@ -142,7 +143,7 @@ def _attempt(session, url, partial, policy, report) -> str:
     except requests.exceptions.SSLError as error:
         raise _error(url, f"a connection that is not secure ({error})", "Check the address and the clock.") from error
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, urllib3.exceptions.HTTPError) as error:
-        raise _RetryError(f"the connection broke ({_cause(error)})") from error
+        raise _RetryError(f"the connection broke ({cause(error)})") from error
     except requests.exceptions.RequestException as error:
         raise _error(url, f"{type(error).__name__}: {error}", "Check the address.") from error
 
@@ -161,8 +162,8 @@ def _check_status(response: requests.Response, url: str, partial: _Partial) -> N
         partial.validator = None
         partial.path.write_bytes(b"")
         raise _RetryError(answer)
-    if status in _RETRIED_STATUS or status >= 500:
-        raise _RetryError(answer, _retry_after(response.headers.get("Retry-After")))
+    if status in RETRIED_STATUS or status >= 500:
+        raise _RetryError(answer, retry_after(response.headers.get("Retry-After")))
     if status in (404, 410):
         cure = "The file is not there: check the address, or set a mirror that has it."
         raise NotFoundError(Problem(without_password(url), "download", answer, cure), "The download failed")
@@ -212,7 +213,8 @@ def _validator(response: requests.Response) -> str | None:
     return strong or response.headers.get("Last-Modified")
 
 
-def _retry_after(value: str | None) -> float | None:
+def retry_after(value: str | None) -> float | None:
+    """Return the seconds that a Retry-After header (RFC 9110, 10.2.3: seconds or a date) asks for; None for none."""
     if not value:
         return None
     if value.strip().isdecimal():
@@ -222,11 +224,11 @@ def _retry_after(value: str | None) -> float | None:
     return None
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception, longest: int | None = 200) -> str:
     """Return the kind and the words of what lies under the layers that requests and urllib3 put around it."""
     inner = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
     reason = getattr(inner, "reason", None) or inner
-    return f"{type(reason).__name__}: {reason}"[:200]
+    return f"{type(reason).__name__}: {reason}"[:longest]
 
 
 def _too_large(url: str, found: str, policy: Policy) -> InputError:
