@@ -1,0 +1,12 @@
+"""Stop here if anything had to be repaired or rejected."""
+
+from job import logged
+from odtl.dataset import check_strict
+from odtl.files import atomic_open, dump_json
+from odtl.sidecars import check_content
+
+with logged(snakemake.log[0]):
+    check_content(zip(snakemake.input.ledgers, snakemake.input.sidecars, strict=True), "repairs")
+    check_strict(snakemake.input.ledgers)
+    with atomic_open(snakemake.output.passed) as stream:
+        dump_json({"repaired_or_rejected": 0}, stream)
