@@ -19,9 +19,14 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/tracking.smk"
+include: "workflow/rules/search.smk"
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/boxes.smk"
+include: "workflow/rules/duplicates.smk"
 include: "workflow/rules/dataset.smk"
+include: "workflow/rules/check.smk"
 include: "workflow/rules/records.smk"
+include: "workflow/rules/convert.smk"
 include: "workflow/rules/pretrained.smk"
 include: "workflow/rules/experiment.smk"
 include: "workflow/rules/train.smk"
@@ -36,6 +41,8 @@ rule all:
     default_target: True
     input:
         "results/summary.txt",
+        PASSED_STRICT,
+        "results/dataset/check.html",
         collect("results/{experiment}/detections/detections.csv", experiment=EXPERIMENTS),
         collect("results/{experiment}/checkpoint/training_curve.svg", experiment=EXPERIMENTS),
         collect("results/{experiment}/evaluation/pr_curve.svg", experiment=EXPERIMENTS),

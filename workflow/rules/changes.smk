@@ -86,7 +86,9 @@ def no_failure():
     try:
         yield
     except Exception as error:
-        logger.warning(f"What changed since the last run cannot be told or kept: {type(error).__name__}: {error}")
+        # Sources that cannot be read are told of when something needs them.
+        if not REFUSAL:
+            logger.warning(f"What changed since the last run cannot be told or kept: {type(error).__name__}: {error}")
 
 
 def find_changes():
@@ -102,7 +104,8 @@ def find_changes():
 
 def tell_changes(found, **limits):
     """Return what changed and what runs because of it, as text."""
-    jobs = [job for job in workflow.dag.jobs if not job.rule.norun]
+    # What makes nothing is never stale.
+    jobs = [job for job in workflow.dag.jobs if job.output and not job.rule.norun]
     stale = sorted(filter(workflow.dag.needrun, jobs), key=lambda job: (FLOW[job.rule.name], str(job.wildcards)))
     return changes.tell(found, [stale_job(job) for job in stale], Counter(job.rule.name for job in jobs), **limits)
 

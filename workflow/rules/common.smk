@@ -22,8 +22,9 @@ sys.path.insert(0, str(HOME / "workflow/scripts"))
 # it takes a fifth of the time of a run with nothing to do.
 sys.modules.setdefault("pandas", None)
 
-from odtl import disk, inventory, label_map, listing, manifest, run_lock, running_jobs, zoo
-from odtl.config import canonical, check_config, experiment_settings
+from odtl import disk, inventory, label_map, listing, manifest, run_lock, running_jobs, scratch, zoo
+from odtl.config import canonical, check_config, check_files, experiment_settings
+from odtl.duplicates import groups_file
 from odtl.errors import InputError
 from odtl.files import sha256_of
 from odtl.provenance import keep_records
@@ -37,18 +38,29 @@ workflow.global_resources.setdefault("gpu", 1)
 
 
 def load_inputs():
-    """Check the configuration and bring the inventory up to date; return the zoo, and the digest of each manifest.
+    """Check the configuration and bring the inventory up to date.
 
-    A process that does not bring it up to date has no digests: it takes the manifests as they are.
+    Returns the zoo, the digest of each manifest, and why the sources cannot be read where a search is asked for, which
+    may make what they lack; else that ends the run. A process that does not bring the inventory up to date has no
+    digests: it takes the manifests as they are.
     """
+    if workflow.is_main_process:
+        check_files(workflow.configfiles)
     models = zoo.load([HOME / "workflow/zoo.yaml", *config["pretrained"]["zoo"]])
     check_config(config, HOME / "workflow/schemas/config.schema.yaml", models)
     # A job that Snakemake starts takes the manifests as they are, and none is changed under another run.
-    digests = {}
+    digests, refusal = {}, None
     if LOCK and LOCK.held:
-        digests = inventory.refresh(config["data"], config["labels"], f"{STATE}/sources", "results/inventory")
-        list_images_to_detect(digests)
-    return models, digests
+        try:
+            digests = inventory.refresh(config["data"], config["labels"], f"{STATE}/sources", "results/inventory")
+            list_images_to_detect(digests)
+        except InputError as error:
+            # What else is asked for is not known here: `manifest_digest` refuses what needs the sources.
+            if not any(word == "searches" or word.startswith("results/searches/") for word in sys.argv):
+                raise
+            refusal = error
+            print(f"Only searches can run until this is put right: {error}", file=sys.stderr)
+    return models, digests, refusal
 
 
 def list_images_to_detect(digests):
@@ -102,6 +114,13 @@ def repeat_refusal():
             print(f"\n{error}", file=sys.stderr)
 
 
+def tell_full_disk():
+    """Say that the disk is full where Snakemake itself had to write: it blames the permissions."""
+    with contextlib.suppress(OSError):
+        if not workflow.dryrun and (problem := disk.full("results")):
+            print(f"\n{InputError(problem, 'The disk refused')}", file=sys.stderr)
+
+
 def tell_how_to_go_on():
     """Say what an error or Ctrl-C leaves: Snakemake's own last words read as if all were lost."""
     print(
@@ -113,10 +132,10 @@ def tell_how_to_go_on():
 
 with told_clearly():
     LOCK = take_lock()
-    ZOO, DIGESTS = load_inputs()
+    ZOO, DIGESTS, REFUSAL = load_inputs()
 
-if LOCK and not LOCK.held:
-    atexit.register(repeat_refusal)
+if LOCK:
+    atexit.register(tell_full_disk if LOCK.held else repeat_refusal)
 
 # Sorted: another order of keys in the configuration is no change.
 EXPERIMENTS = sorted(config["experiments"])
@@ -131,6 +150,7 @@ wildcard_constraints:
     split="|".join(SPLITS),
     shard="|".join(shard for shards in SHARDS.values() for shard in shards),
     experiment="|".join(map(re.escape, EXPERIMENTS)),
+    search="|".join(map(re.escape, sorted(config["searches"]))) or "$^",
     model="|".join(map(re.escape, MODELS)),
 
 
@@ -168,3 +188,7 @@ def print_summary():
     summary = Path("results/summary.txt")
     if summary.exists() and summary.stat().st_mtime > STARTED:
         print(f"\n{summary.read_text(encoding='utf-8')}")
+
+
+# What a training, and whatever uses the data set as a whole, waits for under `data.strict`.
+PASSED_STRICT = ["results/dataset/strict.json"] if config["data"]["strict"] else []

@@ -1,6 +1,6 @@
 """The data set as a whole: classes and their ids, the tutorials' tables, what was repaired, and a card of it all.
 
-Needs: results/inventory/classes.txt, results/boxes/, results/repairs/.
+Needs: results/inventory/classes.txt, results/boxes/, results/repairs/, results/dataset/duplicates.json and copies.json.
 Makes: results/dataset/label_map.pbtxt, {split}_labels.csv and {split}.json, repairs.csv, card.json and card.txt.
 """
 
@@ -53,6 +53,8 @@ rule write_card:
         sidecars=all_shards("results/boxes/{shard}.json"),
         ledgers=ancient(all_shards("results/repairs/{shard}.csv")),
         inventory=ancient(all_shards("results/inventory/{shard}.jsonl")),
+        duplicates="results/dataset/duplicates.json",
+        copies="results/dataset/copies.json",
         label_map="results/dataset/label_map.pbtxt",
         # Asked for by name: else Snakemake would not miss it (see follow_label_map).
         ids="results/dataset/label_map.json",
@@ -73,7 +75,6 @@ rule write_card:
         mem_mb=1000,
         runtime=30,
     params:
-        strict={"strict": config["data"]["strict"]},
         code=code_of("write_card"),
     script:
         "../scripts/write_card.py"
@@ -81,6 +82,7 @@ rule write_card:
 
 rule data:
     input:
+        PASSED_STRICT,
         all_shards("results/records/{shard}.tfrecord"),
         expand("results/dataset/{split}_labels.csv", split=SPLITS),
         "results/dataset/card.txt",

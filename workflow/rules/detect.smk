@@ -12,6 +12,8 @@ rule detect:
         # It holds the digest of the graph.
         export="results/{experiment}/export/metadata.json",
         images=ancient("results/inventory/detect.csv"),
+        fetched=[] if config["detect"]["images"] else ancient(fetched_ledgers(SHARDS["test"])),
+        fetched_sidecars=[] if config["detect"]["images"] else fetched_sidecars(SHARDS["test"]),
     output:
         table="results/{experiment}/detections/detections.csv",
         unreadable="results/{experiment}/detections/unreadable.csv",

@@ -14,6 +14,8 @@ rule evaluate:
         records=ancient(shards_of("results/records/{shard}.tfrecord", "test")),
         sidecars=shards_of("results/records/{shard}.json", "test"),
         label_map="results/dataset/label_map.pbtxt",
+        # Images that come after a training can leak, too.
+        leaks="results/dataset/leaks.json",
     output:
         metrics=report(
             "results/{experiment}/evaluation/metrics.json",

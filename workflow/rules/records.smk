@@ -10,6 +10,8 @@ rule write_records:
     input:
         boxes=ancient("results/boxes/{shard}.csv"),
         sidecar="results/boxes/{shard}.json",
+        # Images that are gone are fetched first (see follow_fetched).
+        fetched_sidecar=lambda wildcards: fetched_sidecars([wildcards.shard]),
     output:
         records="results/records/{shard}.tfrecord",
         sidecar="results/records/{shard}.json",

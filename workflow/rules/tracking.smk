@@ -13,6 +13,8 @@ look at the params of the second any more, and that runs too late. So each comes
 no job at all.
 """
 
+from odtl.fetching.ledger import files_are_there
+
 if LOCK and LOCK.held:
     with told_clearly():
         keep_records(".snakemake", "results/provenance")
@@ -36,10 +38,48 @@ def follow_label_map():
         written.unlink()
 
 
+@functools.cache
+def origins():
+    """Return a digest of what is to be fetched, by shard; shards without are left out."""
+    listed = Path("results/inventory/origins.json").exists()
+    return inventory.read_origins("results/inventory") if listed else {}
+
+
+def origins_digest(shard):
+    """Return a digest of what a shard's job is to fetch; no job may go by it where the sources cannot be read."""
+    if REFUSAL:
+        raise WorkflowError(str(REFUSAL))
+    return origins().get(shard, "")
+
+
+def fetched_ledgers(shards):
+    """Return the ledgers of those of some shards that have anything to fetch."""
+    return [f"results/fetched/{shard}.csv" for shard in shards if shard in origins()]
+
+
+def fetched_sidecars(shards):
+    """Return the sidecars of the same ledgers."""
+    return [f"results/fetched/{shard}.json" for shard in shards if shard in origins()]
+
+
+def follow_fetched():
+    """See to it that images that are gone, or are not as large as they were, are fetched before they are needed again.
+
+    They are nobody's declared output, so Snakemake does not miss them; but where a job reads images, it asks for the
+    sidecars of what was fetched, and one that is gone is made first. Nothing else becomes stale by that: records that
+    are made need no images any more.
+    """
+    for shard in origins():
+        ledger, sidecar = (Path(f"results/fetched/{shard}{ending}") for ending in (".csv", ".json"))
+        if ledger.exists() and sidecar.exists() and not files_are_there(ledger):
+            sidecar.unlink()
+
+
 with told_clearly():
     LABEL_MAP = predict_label_map()
     if LOCK and LOCK.held:
         follow_label_map()
+        follow_fetched()
 
 
 def code_of(rule):
@@ -52,8 +92,36 @@ def code_of(rule):
 
 @functools.cache
 def manifest_digest(shard):
-    """Return the digest of a shard's manifest."""
+    """Return the digest of a shard's manifest; no job may go by it where the sources cannot be read."""
+    if REFUSAL:
+        raise WorkflowError(str(REFUSAL))
     return DIGESTS.get(shard) or manifest.digest(manifest.manifest_path("results/inventory", shard))
+
+
+@functools.cache
+def known_digests():
+    """Return what `part_digests` was for each shard, beside the digest of the manifest that it was read from."""
+    return scratch.load(f"{STATE}/part-digests", "digests 1") or {}
+
+
+def part_digests(shard):
+    """Return digests of parts of a manifest, which is read only where it is another than before.
+
+    `images`: which there are, and what their files hold. `placing`: which are used, and their groups.
+    """
+    known, found = known_digests(), manifest_digest(shard)
+    if known.get(shard, {}).get("manifest") != found:
+        lines = manifest.read_manifest(manifest.manifest_path("results/inventory", shard))
+        parts = {"images": manifest.image_digest(lines), "placing": manifest.placing_digest(lines)}
+        known[shard] = {"manifest": found, **parts}
+        if LOCK and LOCK.held:
+            scratch.save(f"{STATE}/part-digests", "digests 1", known)
+    return known[shard]
+
+
+def placing_digests():
+    """Return a digest of which images of each shard are used, and of their groups."""
+    return {shard: part_digests(shard)["placing"] for shard in all_shards("{shard}")}
 
 
 @functools.cache

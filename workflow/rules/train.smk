@@ -15,7 +15,9 @@ rule train:
         sidecars=[shards_of("results/records/{shard}.json", split) for split in ["train", "val"]],
         pretrained=pretrained_of,
         # A data set that must not be trained on stops here; a change in the test images does not train again.
-        card=ancient("results/dataset/card.json" if config["data"]["strict"] else []),
+        strict=ancient(PASSED_STRICT),
+        # No job makes it: it is what the job itself looks for leaks between the splits in.
+        inventory=ancient(all_shards("results/inventory/{shard}.jsonl")),
         # What a warm start compares; what of it matters to the training is in the records.
         boxes=ancient([shards_of("results/boxes/{shard}.csv", split) for split in ["train", "val"]]),
         label_map=ancient("results/dataset/label_map.pbtxt"),
@@ -38,6 +40,7 @@ rule train:
         state="results/{experiment}/training",
         normalisation=lambda wildcards: {"normalisation": canonical(model_of(wildcards.experiment).normalisation)},
         # Snakemake does not compare what depends on the input: how the next training starts must not cause one.
+        leaks=lambda wildcards, input: config["data"]["leaks"],
         warm_start=lambda wildcards, input: SETTINGS[wildcards.experiment]["warm_start"],
         code=code_of("train"),
     script:

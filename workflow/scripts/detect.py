@@ -4,12 +4,14 @@ from pathlib import Path
 
 from job import logged
 from odtl.inference import detect_files
-from odtl.listing import read_listing
+from odtl.listing import read_listing, with_fetched
 
 with logged(snakemake.log[0]):
     detect_files(
         snakemake.input.model,
-        read_listing(snakemake.input.images, snakemake.params.listing["images_to_detect"]),
+        with_fetched(
+            read_listing(snakemake.input.images, snakemake.params.listing["images_to_detect"]), snakemake.input.fetched
+        ),
         Path(snakemake.output.table).parent,
         snakemake.params.settings["score_threshold"],
     )

@@ -1,7 +1,8 @@
 """Turn one shard of the inventory into canonical boxes and a ledger of repairs."""
 
 from job import logged
-from odtl.boxes import make_boxes
+from odtl.fetching.ledger import read_ledgers
+from odtl.making_boxes import make_boxes
 
 with logged(snakemake.log[0]):
     make_boxes(
@@ -10,4 +11,6 @@ with logged(snakemake.log[0]):
         snakemake.output.repairs,
         snakemake.output.sidecar,
         snakemake.params.manifest,
+        snakemake.params.settings["decode"],
+        read_ledgers(snakemake.input.fetched),
     )

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import leak_gate
+
 from job import logged
 from odtl.files import sha256_of
 from odtl.label_map import read_label_map
@@ -12,6 +14,7 @@ from odtl.training import train
 from odtl.warm_start import WarmStart
 
 with logged(snakemake.log[0]):
+    leak_gate.check(snakemake.params.leaks, snakemake.input.inventory)
     # Hashing all records again would take minutes for a large data set on a slow disk. A record and its sidecar are
     # written by one job, each whole, the sidecar last; one that was put there by other means hardly has the same size.
     files = dict(zip(snakemake.input.records, snakemake.input.sidecars, strict=True))

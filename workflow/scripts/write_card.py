@@ -1,7 +1,8 @@
-"""Gather the ledger, count the data set, and stop here if it must not be trained on."""
+"""Gather the ledger, and count the data set."""
 
 from job import logged
 from odtl.dataset import write_card
+from odtl.duplicates.telling import read_findings
 from odtl.files import write_text_if_changed
 from odtl.sidecars import check_content
 
@@ -12,9 +13,9 @@ with logged(snakemake.log[0]):
         snakemake.input.inventory,
         snakemake.input.ledgers,
         snakemake.input.label_map,
+        read_findings(snakemake.input.duplicates, snakemake.input.copies),
         snakemake.output.repairs,
         snakemake.output.card,
-        snakemake.params.strict["strict"],
     )
     write_text_if_changed(snakemake.output.text, text)
     print(text)

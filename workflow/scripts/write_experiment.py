@@ -5,7 +5,7 @@ from pathlib import Path
 
 from job import logged
 from odtl.experiment import build_experiment, write_experiment
-from odtl.label_map import read_label_map
+from odtl.label_map import highest_id
 
 
 def read_json(path: str) -> dict:
@@ -19,7 +19,7 @@ with logged(snakemake.log[0]):
         factory=model["factory"],
         settings=model["settings"],
         schedule=settings,
-        num_classes=max(read_label_map(snakemake.input.label_map).values()),
+        num_classes=highest_id(snakemake.input.label_map),
         train_records=records["train"],
         val_records=records["val"],
         train_summary=read_json(snakemake.input.train),

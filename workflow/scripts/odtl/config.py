@@ -1,6 +1,7 @@
 """The user's configuration: checked as a whole before anything else reads it."""
 
 import difflib
+import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,11 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
+from odtl.annotations.formats import FORMATS
 from odtl.errors import InputError, Problem
+
+# What the workflow proposes; it cannot go by it at the same time.
+PROPOSED_GROUPS = "results/dataset/groups.csv"
 
 
 def check_config(config: Mapping[str, Any], schema_path: str | Path, model_names: Iterable[str]) -> None:
@@ -26,6 +31,34 @@ def check_config(config: Mapping[str, Any], schema_path: str | Path, model_names
         problems = list(_check_meaning(config, sorted(model_names)))
     if problems:
         raise InputError(problems, "The configuration cannot be used")
+
+
+def check_files(paths: Iterable[str | Path]) -> None:
+    """Raise InputError with every key that a configuration file has twice: only the last one would count."""
+    problems = []
+    for path in paths:
+        root = yaml.compose(
+            Path(path).read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        )
+        problems += [] if root is None else _repeated(str(path), root)
+    if problems:
+        raise InputError(problems, "The configuration cannot be used")
+
+
+def _repeated(path: str, node: yaml.Node) -> Iterator[Problem]:
+    if isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            yield from _repeated(path, child)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if key.value in lines and isinstance(key, yaml.ScalarNode):
+            found = f"`{key.value}` for the second time, after line {lines[key.value]}"
+            yield Problem(path, f"line {line}", found, "Put both together: only the last one would count.")
+        lines.setdefault(str(key.value), line)
+        yield from _repeated(path, value)
 
 
 def experiment_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -106,6 +139,8 @@ def _allowed(error: ValidationError) -> str:
             return " and ".join(filter(None, [low, high]))
         case "minItems" | "minProperties" | "minLength":
             return f"at least {rule} of it"
+        case "maxLength":
+            return f"at most {rule} letters"
         case "uniqueItems":
             return "each entry once"
         case "format":
@@ -123,6 +158,32 @@ def _known_keys(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[str]
     return keys
 
 
+def _check_source(where: str, source: Mapping[str, Any]) -> Iterator[Problem]:
+    known, kind = FORMATS[source["format"]], source["format"]
+    if kind == "urls" and not source.get("urls"):
+        yield Problem("config", f"{where}.urls", "nothing", "A source of format urls needs the path of its list(s).")
+    if kind == "urls" and source.get("annotations"):
+        cure = "Name the format of the annotations as `format`; `urls` says where the images are."
+        yield Problem("config", f"{where}.annotations", repr(source["annotations"]), cure)
+    if not (known.per_image or known.beside or source.get("annotations") or kind == "urls"):
+        cure = (
+            f"A {kind} source needs the path of its table(s)."
+            if kind == "csv"
+            else (f"A {kind} source needs the path of its annotations.")
+        )
+        yield Problem("config", f"{where}.annotations", "nothing", cure)
+    if not (source.get("images") or source.get("urls") or known.has_origins):
+        yield Problem("config", f"{where}.images", "nothing", "The folder of the images, or `urls`, is needed.")
+    if known.per_image and not source.get("images") and not source.get("annotations"):
+        cure = "Without a folder of images, the folder of the annotations is needed."
+        yield Problem("config", f"{where}.annotations", "nothing", cure)
+    if source.get("names") and kind != "yolo":
+        yield Problem("config", f"{where}.names", repr(source["names"]), f"A {kind} source names its classes itself.")
+    if source.get("split_lists") and source.get("split", "from_folders") != "from_folders":
+        cure = "Lists are looked at under `split: from_folders` only: remove one of the two."
+        yield Problem("config", f"{where}.split_lists", repr(source["split"]), cure)
+
+
 def _check_meaning(config: Mapping[str, Any], models: list[str]) -> Iterator[Problem]:
     fractions = config["data"]["split"]["fractions"]
     if abs(sum(fractions.values()) - 1) > 1e-6:
@@ -132,11 +193,22 @@ def _check_meaning(config: Mapping[str, Any], models: list[str]) -> Iterator[Pro
             f"{fractions}, in all {sum(fractions.values()):g}",
             "The fractions must add up to 1.",
         )
+    groups = config["data"]["split"]["groups"]
+    if groups and Path(groups).resolve() == Path(PROPOSED_GROUPS).resolve():
+        yield Problem(
+            "config",
+            "data.split.groups",
+            groups,
+            f"The workflow writes this file anew: copy it (cp {PROPOSED_GROUPS} groups.csv), and name the copy.",
+        )
     for index, source in enumerate(config["data"]["sources"]):
-        if source["format"] == "csv" and not source.get("annotations"):
-            yield Problem(
-                "config", f"data.sources.{index}.annotations", "nothing", "A csv source needs the path of its table."
-            )
+        yield from _check_source(f"data.sources.{index}", source)
+    for index, text in enumerate(config["fetch"]["allow_addresses"]):
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            cure = "A network such as 10.0.0.0/8, 192.168.1.5/32 or fd00::/8 is expected."
+            yield Problem("config", f"fetch.allow_addresses.{index}", f"{text!r} ({error})", cure)
     classes, aliases = config["labels"]["classes"], config["labels"]["aliases"]
     for alias, name in aliases.items():
         if name in aliases:
@@ -145,6 +217,9 @@ def _check_meaning(config: Mapping[str, Any], models: list[str]) -> Iterator[Pro
             yield Problem(
                 "config", f"labels.aliases.{alias}", repr(name), f"It is not in labels.classes.{nearest(name, classes)}"
             )
+    for name, settings in config["searches"].items():
+        if settings["provider"] == "tumblr" and not settings.keys() & {"tag", "blog"}:
+            yield Problem("config", f"searches.{name}", repr(dict(settings)), "It needs a `tag`, a `blog`, or both.")
     for name in config["experiments"]:
         settings = experiment_settings(config, name)
         where = f"experiments.{name}"

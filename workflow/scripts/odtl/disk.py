@@ -3,12 +3,15 @@
 import errno
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from odtl.errors import InputError, Problem
 
+# Bytes; with less, any job may fail.
+_LITTLE = 64 * 1024
 _SPACE = "Free some space there (`df -h` tells how much there is), then run again: what is whole is kept."
 _QUOTA = "Free some of your quota there (`quota` tells how much there is), then run again: what is whole is kept."
 _RIGHTS = "See that it may be read and written by you, or work in another folder, then run again."
@@ -47,6 +50,14 @@ def check_writable(folder: str | os.PathLike) -> None:
             where = Problem(os.fspath(folder), problem.field, problem.found, problem.cure)
             raise InputError(where, "Nothing can be written") from error
         raise
+
+
+def full(folder: str | os.PathLike) -> Problem | None:
+    """Return the problem of a disk that is as good as full, for where the error itself was told by others; else None."""
+    free = shutil.disk_usage(folder).free
+    if free >= _LITTLE:
+        return None
+    return Problem(os.fspath(folder), "disk", f"{os.strerror(errno.ENOSPC).lower()} ({free} bytes)", _SPACE)
 
 
 def _file(error: BaseException, words: str) -> str:

@@ -1,7 +1,10 @@
 """Errors that a person can act on: which file, which field, what was found, what to do."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+_MOST_ALIKE = 5
 
 
 @dataclass(frozen=True)
@@ -29,4 +32,17 @@ class InputError(Exception):
     def __init__(self, problems: Problem | Iterable[Problem], headline: str = "") -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         self.headline = headline or f"{len(self.problems)} problem(s) in the input"
-        super().__init__("\n".join([f"{self.headline}:", *(f"  - {problem}" for problem in self.problems)]))
+        super().__init__("\n".join([f"{self.headline}:", *_lines(self.problems)]))
+
+
+def _lines(problems: Iterable[Problem]) -> Iterator[str]:
+    """Yield a line for each problem; of many that differ in their file alone, for the first few."""
+    counts = Counter((problem.field, problem.found, problem.cure) for problem in problems)
+    told: Counter[tuple[str, str, str]] = Counter()
+    for problem in problems:
+        same = problem.field, problem.found, problem.cure
+        told[same] += 1
+        if told[same] <= _MOST_ALIKE or counts[same] == _MOST_ALIKE + 1:
+            yield f"  - {problem}"
+        elif told[same] == counts[same]:
+            yield f"  - the same of {counts[same] - _MOST_ALIKE} more files, such as {problem.file}"

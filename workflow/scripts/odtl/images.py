@@ -4,6 +4,7 @@ The name's extension is never believed. TensorFlow's decoders know JPEG, PNG, GI
 orientation; labelling tools and browsers honour it. So whatever is not upright RGB already is converted once, here.
 """
 
+import hashlib
 import io
 import os
 import warnings
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops
 
+from odtl import jpeg
 from odtl.files import open_regular
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -27,7 +29,10 @@ EXTENSIONS = {
 # 2**27 pixels are 384 MB as RGB. Larger than any camera's picture that a detector is trained on; smaller than what a
 # few kilobytes of a hostile PNG can claim to be.
 MAX_PIXELS = 2**27
+# More than as many pixels take without compression, at 16 bits; a film under an image's name must not be read whole.
+MAX_BYTES = 2**30
 JPEG_QUALITY = 95
+_STRIP = 256
 
 _ORIENTATION = 0x0112
 _EIGHT_BIT_MODES = frozenset(("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LA", "PA", "La", "RGBA", "RGBa"))
@@ -92,19 +97,35 @@ class ImageInfo:
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """Return a regular file's bytes; ImageError (image_unreadable) if that is not possible."""
+    """Return a regular file's bytes; ImageError (image_unreadable, image_too_large) if that is not possible."""
     try:
         with open_regular(path, "rb") as stream:
+            if (size := os.fstat(stream.fileno()).st_size) > MAX_BYTES:
+                raise ImageError("image_too_large", f"{size:,} bytes, over the limit of {MAX_BYTES:,}")
             return stream.read()
     except (OSError, ValueError) as error:
         raise ImageError("image_unreadable", str(error)) from error
 
 
-def probe(source: str | os.PathLike | bytes) -> ImageInfo:
+def read_listed(path: str | os.PathLike, sha256: str) -> bytes:
+    """Return an image file's bytes, which must have this digest (SHA-256, hex): that of the file that was listed.
+
+    Raises ImageError for a file that cannot be read (image_unreadable) or is another one (image_damaged).
+    """
+    data = read_bytes(path)
+    if (digest := hashlib.sha256(data).hexdigest()) != sha256:
+        raise ImageError("image_damaged", f"sha256 {digest[:12]}..., listed as {sha256[:12]}...")
+    return data
+
+
+def probe(source: str | os.PathLike | bytes, whole: bool = True, decode: bool = False) -> ImageInfo:
     """Say what an image file (a path or its bytes) holds, and that it can be decoded.
 
     A JPEG with an end marker and a PNG whose checksums hold count as whole; everything else, and everything that
     must be converted anyway, is decoded to find out.
+
+    whole:  False for bytes that were found to be whole before: this is not looked at again.
+    decode: whether to look for JPEGs whose pixels end before their end marker, too (see `jpeg.ends_early`).
 
     Raises ImageError with a reason: no bytes, not an image, damaged or cut off, too large,
     pixels without a fixed range.
@@ -118,7 +139,8 @@ def probe(source: str | os.PathLike | bytes) -> ImageInfo:
         raise ImageError(
             "image_unsupported", f"{info.format} with pixels of type {info.mode}, which have no fixed range"
         )
-    _check_whole(image, data, info)
+    if whole:
+        _check_whole(image, data, info, decode)
     return info
 
 
@@ -171,6 +193,15 @@ def to_record_bytes(data: bytes, info: ImageInfo) -> tuple[bytes, str, int, int]
 def upright_rgb(data: bytes, info: ImageInfo | None = None) -> Image.Image:
     """Return the upright 8-bit RGB picture (first frame) of a file's bytes; ImageError if it cannot be decoded."""
     return _upright_rgb(data, info or probe(data))
+
+
+def small_rgb(data: bytes, least: int, info: ImageInfo | None = None) -> Image.Image:
+    """Return the picture that `upright_rgb` returns, but perhaps smaller.
+
+    least: it has at least so many pixels each way, unless the file has fewer. A JPEG is decoded at 1/2, 1/4 or 1/8 of
+           its size, which takes a fraction of the time; others are decoded as they are.
+    """
+    return _upright_rgb(data, info or probe(data), least)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -284,7 +315,7 @@ def _lossless(image: Image.Image, data: bytes) -> bool:
     return image.format in ("PNG", "BMP", "GIF")
 
 
-def _check_whole(image: Image.Image, data: bytes, info: ImageInfo) -> None:
+def _check_whole(image: Image.Image, data: bytes, info: ImageInfo, decode: bool) -> None:
     try:
         if needs_conversion(info):
             _upright_rgb(data, info)
@@ -293,16 +324,20 @@ def _check_whole(image: Image.Image, data: bytes, info: ImageInfo) -> None:
         elif not data.rstrip(b"\0\r\n ").endswith(b"\xff\xd9"):
             # No end marker where it should be: cut off, or whole with something appended. Decoding tells.
             image.load()
+        if info.format == "JPEG" and jpeg.ends_early(data, decode):
+            raise ImageError("image_damaged", "JPEG whose pixels end before the picture does; the rest would be grey")
     except ImageError:
         raise
     except Exception as error:
         raise _damaged(info, error) from error
 
 
-def _upright_rgb(data: bytes, info: ImageInfo) -> Image.Image:
+def _upright_rgb(data: bytes, info: ImageInfo, least: int | None = None) -> Image.Image:
     try:
         image = _open(data)
         adobe = "adobe" in image.info
+        if least is not None:
+            image.draft(image.mode, (least, least))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.load()
@@ -328,12 +363,25 @@ def _to_rgb(image: Image.Image, info: ImageInfo, adobe: bool) -> Image.Image:
         # Pillow's own conversion clips at 255 instead of scaling.
         import numpy as np
 
-        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+        values = np.asarray(image).astype(np.uint16)
+        upper = (values >> 8).astype(np.uint8)
+        # The one value that stands for transparent has 16 bits, too: it is laid on white here.
+        upper[values == image.info.get("transparency", -1)] = 255
+        image = Image.fromarray(upper)
     if image.mode == "CMYK" and info.format == "JPEG" and not adobe:
         # Pillow takes every CMYK JPEG for an inverted one, as Adobe writes them; without Adobe's marker it is not.
         image = ImageChops.invert(image)
     if info.transparent:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, image).convert("RGB")
+        return _on_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Return a picture with transparency laid on white, as RGB."""
+    result = Image.new("RGB", image.size)
+    # In strips: whole pictures in between would need several times the memory.
+    for top in range(0, image.height, _STRIP):
+        strip = image.crop((0, top, image.width, min(top + _STRIP, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        result.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return result

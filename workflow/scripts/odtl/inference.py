@@ -1,9 +1,11 @@
 """An exported detector at work: on arrays of pixels, and on a folder of images."""
 
+import hashlib
 import io
 import json
 import os
 import sys
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ FROZEN_GRAPH = "frozen_inference_graph.pb"
 CSV_COLUMNS = ("filename", "width", "height", "class", "score", "xmin", "ymin", "xmax", "ymax")
 UNREADABLE_COLUMNS = ("filename", "reason")
 
+# In bytes, on nearly every file system.
+_LONGEST_NAME = 255
 _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe")
 
 
@@ -174,22 +178,38 @@ def read_upright(path: str | os.PathLike) -> Image.Image:
 
 
 def output_names(files: Sequence[str]) -> dict[str, str]:
-    """Return input -> output name, all different, also where case does not count, and all ending in `.jpg`.
+    """Return input -> output name, all different, also where case and the way of writing accents do not count.
 
     files: relative paths with `/`, all different. A JPEG keeps its name (`.jpg` for `.JPG` and `.jpeg`); to any other
-    name `.jpg` is added, so that `a.png` and `a.jpg` do not collide.
+    name `.jpg` is added, so that `a.png` and `a.jpg` do not collide. One that gets too long is cut.
     """
     names, taken = {}, set()
+
+    def folded(name: str) -> str:
+        return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
     # Those that keep their name come first: a name must not depend on what else is in the folder.
     for file in sorted(files, key=lambda file: (not file.endswith(".jpg"), file)):
         stem, suffix = os.path.splitext(file)
-        stem = stem if suffix.lower() in _JPEG_SUFFIXES else file
+        stem = _cut(stem if suffix.lower() in _JPEG_SUFFIXES else file, file)
         name, number = f"{stem}.jpg", 2
-        while name.casefold() in taken:
+        while folded(name) in taken:
             name, number = f"{stem}-{number}.jpg", number + 1
         names[file] = name
-        taken.add(name.casefold())
+        taken.add(folded(name))
     return names
+
+
+def _cut(stem: str, file: str) -> str:
+    """Return a stem to which ".jpg" can be added, and a number before it if the name was not the file's own."""
+    folder, name = os.path.split(stem)
+    encoded = os.fsencode(name)
+    if len(encoded) + len(".jpg") <= (_LONGEST_NAME if f"{stem}.jpg" == file else _LONGEST_NAME - 12):
+        return stem
+    digest = hashlib.sha256(os.fsencode(file)).hexdigest()[:8]
+    # A letter of several bytes may be cut in the middle.
+    kept = encoded[: _LONGEST_NAME - 40].decode("utf-8", "ignore")
+    return os.path.join(folder, f"{kept}-{digest}")
 
 
 def _class_names(path: Path) -> dict[int, str]:

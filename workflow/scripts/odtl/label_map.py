@@ -90,6 +90,18 @@ def read_label_map(path: str | os.PathLike) -> dict[str, int]:
     return parse(Path(path).read_text(encoding="utf-8"), str(path))
 
 
+def highest_id(path: str | os.PathLike) -> int:
+    """Return the highest id in a label map file; InputError where there is no class at all."""
+    label_map = read_label_map(path)
+    if not label_map:
+        cure = (
+            "Nothing can be learnt without one: check that data.sources names the right folders and that the "
+            "annotations hold objects. results/dataset/card.txt says what became of the images."
+        )
+        raise InputError(Problem("config", "data.sources", "no labelled object in any image that can be used", cure))
+    return max(label_map.values())
+
+
 def write_label_map(
     classes_file: str | os.PathLike,
     out: str | os.PathLike,
@@ -103,19 +115,10 @@ def write_label_map(
     configured_classes: where given, this list is the map, whatever was found and whatever stood there before.
     predicted:          what `predict` said the map would be, which others go by already.
     ids_file:           where the map goes as JSON, too, name -> id: `altered` tells by it what others did to the map.
-    Raises InputError where there is no class at all, and where the map is not what was predicted.
+    Without any class the map is empty: images can be looked at and fetched before they are labelled.
+    Raises InputError where the map is not what was predicted.
     """
     label_map = predict(out, read_classes(classes_file), configured_classes)
-    if not label_map:
-        raise InputError(
-            Problem(
-                str(classes_file),
-                "classes",
-                "none",
-                "Nothing can be learnt without a labelled object: check that data.sources names the right folders and "
-                "that the annotations hold objects, or list the classes in labels.classes.",
-            )
-        )
     if predicted is not None and dict(predicted) != label_map:
         found = f"{len(label_map)} classes, but {len(predicted)} when the run was planned, or other ids"
         raise InputError(Problem(str(out), "classes", found, "It changed while the workflow ran: run again."))

@@ -11,7 +11,10 @@ from pathlib import Path
 from odtl.split import parse_shard_name
 
 # Folders with a file, or a few, for each shard.
-SHARDED = ("boxes", "repairs", "records", "logs/make_boxes", "logs/write_records")
+SHARDED = (
+    *("fetched", "hashes", "boxes", "repairs", "records"),
+    *("logs/fetch_images", "logs/hash_images", "logs/make_boxes", "logs/write_records"),
+)
 # Where an experiment's folder is told by: nothing else has it.
 _EXPERIMENT = "experiment.yaml"
 

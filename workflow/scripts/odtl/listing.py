@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from PIL import Image
 
 from odtl import scratch
 from odtl.errors import InputError, Problem
+from odtl.fetching.ledger import read_ledgers
 from odtl.file_cache import FileCache, key_of, read_files
 from odtl.files import CHANGED_MEANWHILE, read_checked, sha256_of, write_text_if_changed
 from odtl.manifest import iterate_manifest
@@ -50,9 +51,14 @@ def list_folder(
 
 
 def list_manifests(manifests: Sequence[str | os.PathLike], limit: int | None = None) -> list[Listed]:
-    """List the images of an inventory's manifests, by id; at most `limit`, evenly spread."""
-    lines = [line for path in manifests for line in iterate_manifest(path) if line.image and line.sha256]
-    listed = [Listed(line.id, line.image, line.sha256) for line in lines]
+    """List the images of an inventory's manifests, by id; at most `limit`, evenly spread.
+
+    An image that is to be fetched has neither path nor sum yet: see `with_fetched`.
+    """
+    lines = [
+        line for path in manifests for line in iterate_manifest(path) if (line.image and line.sha256) or line.origin
+    ]
+    listed = [Listed(line.id, line.image or "", line.sha256 or "") for line in lines]
     return spread(sorted(listed, key=lambda entry: entry.name), limit)
 
 
@@ -85,6 +91,16 @@ def read_listing(path: str | os.PathLike, sha256: str | None = None) -> dict[str
     """
     with io.StringIO(read_checked(path, sha256, CHANGED_MEANWHILE), newline="") as stream:
         return {row["name"]: row["path"] for row in csv.DictReader(stream)}
+
+
+def with_fetched(listing: Mapping[str, str], ledgers: Iterable[str | os.PathLike]) -> dict[str, str]:
+    """Return a listing (name -> path) with the paths of what was fetched; images that could not be are left out.
+
+    ledgers: of the shards that the images belong to.
+    """
+    rows = read_ledgers(ledgers)
+    paths = {name: path or (rows[name].path if name in rows else "") for name, path in listing.items()}
+    return {name: path for name, path in paths.items() if path}
 
 
 def image_files(

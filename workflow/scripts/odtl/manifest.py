@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from odtl.annotations.model import Origin
 from odtl.files import CHANGED_MEANWHILE, check_digest, sha256_of
+from odtl.repairs import REJECTED, STATUS_OF
 
 
 @dataclass(frozen=True)
@@ -19,15 +21,20 @@ class LineProblem:
     field: str
     found: str
     done: str
+    before: str = ""
+    after: str = ""
 
     def texts(self) -> dict[str, str]:
         """Return the ledger's columns that it fills, by name."""
-        return {"file": self.file, "field": self.field, "found": self.found, "done": self.done}
+        return {name: text for name, text in vars(self).items() if name != "reason"}
 
 
 @dataclass(frozen=True)
 class LineAnnotation:
-    """An annotation as written (see `Annotation`), and the class of each box: None where the label has none."""
+    """An annotation as written (see `Annotation`), and the class of each box: None where the label has none.
+
+    crowd: one flag per box, or () where no box is a crowd.
+    """
 
     file: str
     width: int | None
@@ -37,11 +44,17 @@ class LineAnnotation:
     classes: tuple[str | None, ...]
     difficult: tuple[bool, ...]
     truncated: tuple[bool, ...]
+    crowd: tuple[bool, ...] = ()
+    normalised: bool = False
+    upward: bool = False
 
 
 @dataclass(frozen=True)
 class Line:
-    """One image, or one annotation without image (then `image` and `sha256` are None)."""
+    """One image, or one annotation without image (then `image` and `sha256` are None).
+
+    origin: where the image is to be had while it is no file yet; `image` and `sha256` are None then, too.
+    """
 
     id: str
     image: str | None
@@ -49,6 +62,12 @@ class Line:
     group: str
     annotation: LineAnnotation | None
     problems: tuple[LineProblem, ...] = ()
+    origin: Origin | None = None
+
+    @property
+    def has_image(self) -> bool:
+        """Whether there is an image, or one to be fetched; else the line is of something that belongs to none."""
+        return self.image is not None or self.origin is not None
 
 
 def manifest_path(folder: str | os.PathLike, shard: str) -> Path:
@@ -79,6 +98,28 @@ def digest(path: str | os.PathLike) -> str:
     return sha256_of(path)
 
 
+def is_used(line: Line) -> bool:
+    """Return whether an image has an annotation, and nothing that the scan found rejects it. Its pixels may still."""
+    return line.annotation is not None and not any(STATUS_OF[each.reason] == REJECTED for each in line.problems)
+
+
+def image_digest(lines: Iterable[Line]) -> str:
+    """Return a digest (hex) of which images a manifest has, and what their files hold: no annotation changes it."""
+    return _digest((line.id, line.sha256) for line in lines)
+
+
+def placing_digest(lines: Iterable[Line]) -> str:
+    """Return a digest (hex) of which images are used, and what keeps them in their split: no box changes it."""
+    return _digest((line.id, line.group, is_used(line)) for line in lines)
+
+
+def _digest(parts: Iterable[tuple]) -> str:
+    hasher = hashlib.sha256()
+    for part in parts:
+        hasher.update(json.dumps(part).encode())
+    return hasher.hexdigest()
+
+
 def parse_line(text: str) -> Line:
     """Return what one line of a manifest says."""
     entry = json.loads(text)
@@ -87,6 +128,9 @@ def parse_line(text: str) -> Line:
         boxes = tuple(tuple(map(float, box)) for box in annotation["boxes"])
         lists = {name: tuple(annotation[name]) for name in ("labels", "classes", "difficult", "truncated")}
         size = {name: annotation[name] for name in ("file", "width", "height")}
-        annotation = LineAnnotation(**size, boxes=boxes, **lists)
+        flags = {name: annotation.get(name, False) for name in ("normalised", "upward")}
+        crowd = tuple(annotation.get("crowd", ()))
+        annotation = LineAnnotation(**size, boxes=boxes, **lists, crowd=crowd, **flags)
     problems = tuple(LineProblem(**problem) for problem in entry["problems"])
-    return Line(entry["id"], entry["image"], entry["sha256"], entry["group"], annotation, problems)
+    origin = Origin(**entry["origin"]) if "origin" in entry else None
+    return Line(entry["id"], entry["image"], entry["sha256"], entry["group"], annotation, problems, origin)

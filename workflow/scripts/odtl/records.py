@@ -13,7 +13,7 @@ object_detection/dataset_tools/create_pascal_tf_record.py writes them.
 | image/encoded, image/format | upright 8-bit RGB; "jpeg" or "png" |
 | image/object/bbox/{xmin,xmax,ymin,ymax} | edges as shares of the upright width or height, 0 to 1, float32 |
 | image/object/class/text, image/object/class/label | name, and id in the label map |
-| image/object/difficult, image/object/truncated | 0 or 1 |
+| image/object/difficult, image/object/truncated, image/object/is_crowd | 0 or 1 |
 | image/object/view | "Unspecified", as labelling tools leave it |
 
 The lists under image/object are empty in a negative, an image that was annotated as holding no object.
@@ -26,8 +26,6 @@ import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-
 from odtl import images
 from odtl.boxes import BoxRow, read_boxes
 from odtl.bundle import masked_crc
@@ -35,8 +33,7 @@ from odtl.errors import InputError, Problem
 from odtl.files import atomic_open
 from odtl.label_map import read_label_map
 from odtl.sidecars import write_sidecar
-
-Features = Mapping[str, list[bytes] | list[float] | list[int]]
+from odtl.tf_example import Features, frame, parse_example, serialize
 
 _SOURCE_ID_BITS = 53
 
@@ -78,7 +75,7 @@ def write_records(
         for _, group in itertools.groupby(rows, key=lambda row: row.filename):
             image_rows = list(group)
             try:
-                data = _read_image(image_rows[0])
+                data = images.read_listed(image_rows[0].image, image_rows[0].sha256)
                 if problems:
                     continue  # Nothing is kept any more; only what else is wrong is of interest.
                 stream.write(frame(serialize(image_features(image_rows, data, ids))))
@@ -97,11 +94,11 @@ def write_records(
 def image_features(rows: list[BoxRow], data: bytes, label_map: Mapping[str, int]) -> Features:
     """Return the fields of one image's Example.
 
-    rows: the image's rows of the boxes table; data: its file's bytes. Raises images.ImageError where they are no image,
-    or one of another size than the rows say.
+    rows: the image's rows of the boxes table; data: its file's bytes, found to be whole when that was made. Raises
+    images.ImageError where they are no image, or one of another size than the rows say.
     """
     image = rows[0]
-    encoded, kind, width, height = images.to_record_bytes(data, images.probe(data))
+    encoded, kind, width, height = images.to_record_bytes(data, images.probe(data, whole=False))
     if (width, height) != (image.width, image.height):
         raise images.ImageError("image_damaged", f"{width} x {height} pixels, not {image.width} x {image.height}")
     boxes = [row for row in rows if not row.is_negative]
@@ -118,6 +115,7 @@ def image_features(rows: list[BoxRow], data: bytes, label_map: Mapping[str, int]
         "image/object/class/label": [label_map[row.label] for row in boxes],
         "image/object/class/text": [row.label.encode("utf-8") for row in boxes],
         "image/object/difficult": [int(row.difficult) for row in boxes],
+        "image/object/is_crowd": [int(row.crowd) for row in boxes],
         "image/object/truncated": [int(row.truncated) for row in boxes],
         "image/object/view": [b"Unspecified" for _ in boxes],
         "image/source_id": [str(source_id(image.filename)).encode("ascii")],
@@ -125,38 +123,12 @@ def image_features(rows: list[BoxRow], data: bytes, label_map: Mapping[str, int]
     }
 
 
-def read_records(path: str | os.PathLike) -> Iterator[dict[str, list[bytes] | list[float] | list[int]]]:
+def read_records(path: str | os.PathLike) -> Iterator[Features]:
     """Yield each Example of a TFRecord as field name -> list of values, one at a time.
 
     Raises InputError where the file ends within a record, or a checksum is wrong.
     """
-    for message in read_frames(path):
-        example = _EXAMPLE.FromString(message)
-        yield {
-            name: list(getattr(feature, kind).value) if (kind := feature.WhichOneof("kind")) else []
-            for name, feature in example.features.feature.items()
-        }
-
-
-def serialize(features: Features) -> bytes:
-    """Return a tf.train.Example as bytes, its fields in sorted order.
-
-    An empty list has no type of its own: the field's name decides, as readers by a fixed schema expect.
-    """
-    example = _EXAMPLE()
-    for name, values in features.items():
-        feature = example.features.feature[name]
-        values_of = getattr(feature, _kind(name, values))
-        # An empty list is still there, and typed, as the API writes it.
-        values_of.SetInParent()
-        values_of.value.extend(values)
-    return example.SerializeToString(deterministic=True)
-
-
-def frame(message: bytes) -> bytes:
-    """Return one record as it stands in a TFRecord file: length, its CRC, the message, its CRC; little-endian."""
-    length = struct.pack("<Q", len(message))
-    return b"".join((length, struct.pack("<I", masked_crc(length)), message, struct.pack("<I", masked_crc(message))))
+    yield from map(parse_example, read_frames(path))
 
 
 def read_frames(path: str | os.PathLike) -> Iterator[bytes]:
@@ -184,27 +156,6 @@ def _encode(image_id: str) -> bytes:
     return image_id.encode("utf-8", "surrogatepass")
 
 
-def _kind(name: str, values: list) -> str:
-    if not values:
-        return _KINDS.get(name.rsplit("/", 1)[-1], "int64_list")
-    if isinstance(values[0], bytes):
-        return "bytes_list"
-    return "float_list" if isinstance(values[0], float) else "int64_list"
-
-
-_KINDS = {
-    **dict.fromkeys(("xmin", "xmax", "ymin", "ymax"), "float_list"),
-    **dict.fromkeys(("text", "view", "encoded", "filename", "format", "source_id", "sha256"), "bytes_list"),
-}
-
-
-def _read_image(row: BoxRow) -> bytes:
-    data = images.read_bytes(row.image)
-    if (digest := hashlib.sha256(data).hexdigest()) != row.sha256:
-        raise images.ImageError("image_damaged", f"sha256 {digest[:12]}..., listed as {row.sha256[:12]}...")
-    return data
-
-
 def _check_classes(rows: list[BoxRow], ids: Mapping[str, int], boxes_csv: str | os.PathLike) -> None:
     unknown = sorted({row.label for row in rows if not row.is_negative} - set(ids))
     if unknown:
@@ -214,44 +165,3 @@ def _check_classes(rows: list[BoxRow], ids: Mapping[str, int], boxes_csv: str | 
 
 def _damaged(path: Path, number: int, found: str) -> InputError:
     return InputError(Problem(str(path), f"record {number}", found, "Delete the file and make it again."))
-
-
-# tf.train.Example, as feature.proto and example.proto define it. TensorFlow's own needs all of TensorFlow and may be
-# registered only once in a process: hence a package and a pool of our own. A package's name does not reach the wire.
-_EXAMPLE_PROTO = """
-name: "odtl/example.proto" package: "odtl" syntax: "proto3"
-message_type { name: "BytesList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
-message_type { name: "FloatList" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
-message_type { name: "Int64List" field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
-message_type {
-  name: "Feature"
-  oneof_decl { name: "kind" }
-  field { name: "bytes_list" number: 1 oneof_index: 0 type: TYPE_MESSAGE type_name: ".odtl.BytesList" }
-  field { name: "float_list" number: 2 oneof_index: 0 type: TYPE_MESSAGE type_name: ".odtl.FloatList" }
-  field { name: "int64_list" number: 3 oneof_index: 0 type: TYPE_MESSAGE type_name: ".odtl.Int64List" }
-}
-message_type {
-  name: "Features"
-  field { name: "feature" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE type_name: ".odtl.Features.FeatureEntry" }
-  nested_type {
-    name: "FeatureEntry"
-    options { map_entry: true }
-    field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
-    field { name: "value" number: 2 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".odtl.Feature" }
-  }
-}
-message_type {
-  name: "Example"
-  field { name: "features" number: 1 label: LABEL_OPTIONAL type: TYPE_MESSAGE type_name: ".odtl.Features" }
-}
-"""
-
-
-def _example_class() -> type:
-    file = text_format.Parse(_EXAMPLE_PROTO, descriptor_pb2.FileDescriptorProto())
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("odtl.Example"))
-
-
-_EXAMPLE = _example_class()

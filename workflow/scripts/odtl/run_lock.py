@@ -30,8 +30,8 @@ from odtl.running_jobs import TRY_SECONDS, machine
 LOCK_FILE = "run.lock"
 # A first look at a large data set on a slow disk takes minutes.
 PATIENCE_SECONDS = 600.0
-# As `files.atomic_open`, `files.atomic_folder`, `download.download` and TensorFlow's checkpoints name what is not
-# finished yet.
+# As `files.atomic_open`, `files.atomic_folder`, `download.download`, `fetching.storing` and TensorFlow's checkpoints
+# name what is not finished yet.
 UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.(tmp|part)|ckpt(-\d+)?_temp")
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 

@@ -5,6 +5,12 @@ import re
 from collections.abc import Mapping
 
 SPLITS = ("train", "val", "test")
+# What folders, subsets and columns of tables are called that mean a split.
+NAMES = {
+    **{"train": "train", "training": "train"},
+    **{"val": "val", "valid": "val", "validation": "val", "verification": "val"},
+    **{"test": "test", "testing": "test"},
+}
 _SHARD_NAME = re.compile(r"(train|val|test)-(\d{5,})-of-(\d{5,})")
 
 
@@ -30,6 +36,11 @@ def assign(group: str, fractions: Mapping[str, float], seed: str = "") -> str:
     if point >= 1 - val or (train == 0 and val > 0):
         return "val"
     return "train" if train > 0 else "test"
+
+
+def split_named(name: str) -> str | None:
+    """Return the split that a folder, subset or cell so named means ("Training": train); None for any other name."""
+    return NAMES.get(name.strip().lower())
 
 
 def group_of(image_id: str, pattern: str | re.Pattern | None) -> str:

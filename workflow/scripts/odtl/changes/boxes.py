@@ -20,6 +20,7 @@ class Box:
     class_name: str | None
     difficult: bool = False
     truncated: bool = False
+    crowd: bool = False
 
     @property
     def name(self) -> str:
@@ -66,7 +67,7 @@ class BoxChange:
             parts.append(f"class {self.before.name} -> {self.after.name}")
         elif self.before.label != self.after.label:
             parts.append(f"label {self.before.label} -> {self.after.label}")
-        for flag in ("difficult", "truncated"):
+        for flag in ("difficult", "truncated", "crowd"):
             if getattr(self.before, flag) != getattr(self.after, flag):
                 parts.append(f"{'now' if getattr(self.after, flag) else 'no longer'} marked {flag}")
         return f"{box}{'' if self.renamed else f' ({self.before.name})'} {', '.join(parts)}"
@@ -76,7 +77,8 @@ def boxes_of(annotation: LineAnnotation) -> list[Box]:
     """Return an annotation's boxes, in its order."""
     # One and the same NaN for all: any other is not equal to itself.
     boxes = [tuple([edge if edge == edge else math.nan for edge in box]) for box in annotation.boxes]
-    columns = (boxes, annotation.labels, annotation.classes, annotation.difficult, annotation.truncated)
+    crowd = annotation.crowd or [False] * len(boxes)
+    columns = (boxes, annotation.labels, annotation.classes, annotation.difficult, annotation.truncated, crowd)
     return [Box(*values) for values in zip(*columns, strict=True)]
 
 
@@ -84,7 +86,8 @@ def meaning_of(annotation: LineAnnotation | None) -> Hashable:
     """Return what is the same for two annotations that say the same, in whatever order and file."""
     if annotation is None:
         return None
-    return annotation.width, annotation.height, tuple(sorted(map(repr, boxes_of(annotation))))
+    frame = annotation.width, annotation.height, annotation.normalised, annotation.upward
+    return *frame, tuple(sorted(map(repr, boxes_of(annotation))))
 
 
 def compare_boxes(before: LineAnnotation, after: LineAnnotation) -> tuple[BoxChange, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from odtl.changes.boxes import BoxChange, boxes_of, compare_boxes, meaning_of
 from odtl.manifest import Line, LineProblem, parse_line
+from odtl.origins import shown_url
 from odtl.split import parse_shard_name
 
 # In the order in which they are told. What each is called, after "12 images".
@@ -119,24 +120,24 @@ def _renamed(gone: Mapping[str, _Placed], come: Mapping[str, _Placed], key) -> I
 
 
 def _gone(old: _Placed) -> Iterator[ImageChange]:
-    if old.line.image is None:
+    if not old.line.has_image:
         yield from (_problem("cured", old, problem) for problem in old.line.problems)
     else:
         yield ImageChange("removed", old.line.id, old.split, before=count_boxes(old.line))
 
 
 def _come(new: _Placed) -> Iterator[ImageChange]:
-    if new.line.image is not None:
+    if new.line.has_image:
         yield ImageChange("added", new.line.id, new.split, after=count_boxes(new.line))
     yield from (_problem("problem", new, problem) for problem in new.line.problems)
 
 
 def _compare(old: _Placed, new: _Placed) -> Iterator[ImageChange]:
     one, other = old.line, new.line
-    if one.image is None and other.image is not None:
+    if not one.has_image and other.has_image:
         yield ImageChange("added", other.id, new.split, after=f"{count_boxes(other)}; its annotation was there already")
         return
-    if one.image is not None and other.image is None:
+    if one.has_image and not other.has_image:
         yield ImageChange("removed", other.id, new.split, before=f"{count_boxes(one)}; its annotation is still there")
         return
     changes = [*_compare_image(old, new), *_compare_annotation(old, new), *_compare_problems(old, new)]
@@ -188,10 +189,14 @@ def _compare_problems(old: _Placed, new: _Placed) -> Iterator[ImageChange]:
 
 def _compare_paths(old: _Placed, new: _Placed) -> Iterator[ImageChange]:
     one, other = old.line, new.line
-    if one.image != other.image:
-        yield ImageChange("path", other.id, new.split, one.image or "", other.image or "")
+    if (place := _place(one)) != (new_place := _place(other)):
+        yield ImageChange("path", other.id, new.split, place, new_place)
     elif one.annotation and other.annotation and one.annotation.file != other.annotation.file:
         yield ImageChange("path", other.id, new.split, one.annotation.file, other.annotation.file)
+
+
+def _place(line: Line) -> str:
+    return line.image or (shown_url(line.origin.url) if line.origin else "")
 
 
 def _unreadable(line: Line) -> list[LineProblem]:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 # JSON has no value like it: a key that is not there.
 ABSENT = "\0absent"
 # What a source has that does not say otherwise (config/README.md).
-SOURCE_DEFAULTS = {"annotations": None, "name": None, "split": "from_folders"}
+SOURCE_DEFAULTS = {
+    **dict.fromkeys(("images", "annotations", "urls", "split_lists", "names", "name")),
+    "split": "from_folders",
+}
 _LONGEST = 80
 
 

@@ -27,31 +27,62 @@ class Entry:
 
 
 def image_entry(
-    relative: str, path: str, value: object, claim: Claim | None, problems: Sequence[dict], classify: Classifier
+    relative: str,
+    path: str,
+    value: object,
+    claim: Claim | None,
+    problems: Sequence[dict],
+    classify: Classifier,
+    split: str | None,
 ) -> Entry:
     """Return the entry of an image.
 
     value:    what its reader returned for it.
     claim:    its annotation, if it has one.
     problems: with its match.
+    split:    what the configuration gives it, if that.
     """
     problems = list(problems)
     sha256 = value if isinstance(value, str) else None
     if sha256 is None:
         problems += [line_problem(reason, path, *rest) for reason, *rest in value["problems"]]
-    annotation = None
-    if claim is not None:
-        problems += [line_problem(reason, claim.path, *rest) for reason, *rest in claim.problems]
-        annotation = _annotation(claim, classify)
-    if annotation is not None:
-        problems += classify.unknown(annotation)
-    line = {"image": path, "sha256": sha256, "annotation": annotation, "problems": problems}
-    return Entry(relative, path, None if claim is None else claim.split, line, classes_in_use(line))
+    annotation, more = _of_claim(claim, classify)
+    line = {"image": path, "sha256": sha256, "annotation": annotation, "problems": problems + more}
+    return Entry(relative, path, split, line, classes_in_use(line))
+
+
+def remote_entry(
+    relative: str,
+    origin: Mapping[str, str],
+    claim: Claim | None,
+    problems: Sequence[dict],
+    classify: Classifier,
+    split: str | None,
+) -> Entry:
+    """Return the entry of an image that is to be fetched (arguments as for `image_entry`)."""
+    annotation, more = _of_claim(claim, classify)
+    line = {
+        "image": None,
+        "sha256": None,
+        "origin": dict(origin),
+        "annotation": annotation,
+        "problems": [*problems, *more],
+    }
+    return Entry(relative, relative, split, line, classes_in_use(line))
+
+
+def _of_claim(claim: Claim | None, classify: Classifier) -> tuple[dict | None, list[dict[str, str]]]:
+    """Return an annotation as a line has it, and what is wrong with it."""
+    if claim is None:
+        return None, []
+    problems = [line_problem(reason, claim.path, *rest) for reason, *rest in claim.problems]
+    annotation = _annotation(claim, classify)
+    return annotation, problems if annotation is None else [*problems, *classify.problems(annotation)]
 
 
 def classes_in_use(line: Mapping) -> frozenset[str]:
     """Return the classes of a line's boxes; none if it has no image, or one that is rejected."""
-    if line["image"] is None or line["annotation"] is None:
+    if (line["image"] is None and "origin" not in line) or line["annotation"] is None:
         return frozenset()
     if any(STATUS_OF[problem["reason"]] == REJECTED for problem in line["problems"]):
         return frozenset()
@@ -83,8 +114,9 @@ def _would_be(claim: Claim) -> str:
 def _annotation(claim: Claim, classify: Classifier) -> dict | None:
     if claim.packed is None:
         return None
-    _, width, height, boxes, labels, difficult, truncated = claim.packed
+    _, width, height, boxes, labels, difficult, truncated, extra = claim.packed
     return {
+        **{name: extra[name] for name in ("crowd", "normalised", "upward") if name in extra},
         "file": claim.path,
         "width": width,
         "height": height,

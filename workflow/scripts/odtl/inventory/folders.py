@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from odtl import file_cache
 from odtl.errors import Problem
 from odtl.file_cache import Key
-from odtl.inventory.paths import root_of
+from odtl.inventory.paths import plain, root_of
 
 # Path relative to the root it was found under, with "/"; path to open; key.
 File = tuple[str, str, Key]
@@ -103,7 +103,8 @@ class Tree:
         """Return the tree of those files whose `root_of` is one of these."""
         folders = []
         for folder in self.folders:
-            bases = tuple(root[len(folder.prefix) :] for root in roots if root.startswith(folder.prefix))
+            prefix = plain(folder.prefix)
+            bases = tuple(root[len(prefix) :] for root in roots if root.startswith(prefix))
             # Most names are told by their beginning, at little cost.
             near = (each for each in folder.entries() if each[0].startswith(bases)) if bases else ()
             entries = [each for each in near if root_of(folder.prefix + each[0]) in roots]

@@ -4,25 +4,33 @@ import dataclasses
 import functools
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from odtl.annotations.formats import FORMATS, Format
 from odtl.errors import InputError, Problem
-from odtl.file_cache import stat_key
+from odtl.file_cache import key_of, stat_key
 from odtl.inventory.folders import File, Tree, walk
+from odtl.inventory.lists import SplitLists, list_files
+from odtl.inventory.names import find_names
 from odtl.inventory.paths import IMAGE_EXTENSIONS
 from odtl.split import SPLITS
 
 HEADLINE = "the data sources cannot be used as they are"
-_XML = frozenset((".xml",))
+# Where the searches of the configuration make lists of addresses.
+SEARCHES = "results/searches/"
 
 
 @dataclass(frozen=True)
 class Source:
     """One of `data.sources`, as listed; and its name and split as configured ("" for no name).
 
-    root:  what lies below its image folder.
-    parts: (the split that the configuration gives to these annotations or None, the folder or table that holds them).
+    root:   what lies below its image folder.
+    parts:  (the split that the configuration gives to these annotations or None, the folder or table that holds them).
+    urls:   lists of addresses of its images.
+    aside:  other files that its lines follow from: names of classes, lists of images.
+    names:  of classes that its annotations give as numbers, from 0; None where they give names.
+    lists:  which of its images are in which split, if it says so.
     """
 
     name: str
@@ -30,27 +38,43 @@ class Source:
     split: str
     root: Tree
     parts: tuple[tuple[str | None, Tree | File], ...]
+    urls: tuple[File, ...] = ()
+    aside: tuple[File, ...] = ()
+    names: tuple[str, ...] | None = None
+    lists: SplitLists | None = None
 
     @functools.cached_property
     def images(self) -> list[File]:
-        """The images, sorted by relative path."""
+        """The images that are files, sorted by relative path."""
         return self.root.files(IMAGE_EXTENSIONS)
 
     @functools.cached_property
     def annotations(self) -> list[tuple[str | None, list[File]]]:
         """The annotation files, by part."""
-        return [(split, [part] if isinstance(part, tuple) else part.files(_XML)) for split, part in self.parts]
+        endings = FORMATS[self.format].endings
+        return [(split, [part] if isinstance(part, tuple) else part.files(endings)) for split, part in self.parts]
+
+    @property
+    def per_image(self) -> bool:
+        """Whether names tell which annotation may belong to which image."""
+        return FORMATS[self.format].per_image
 
     @functools.cached_property
     def state(self) -> list:
         """What differs as soon as any file of the source does: one entry for the image folder and for each part."""
-        return [self.root.state(), *(part if isinstance(part, tuple) else part.state() for _, part in self.parts)]
+        parts = [part if isinstance(part, tuple) else part.state() for _, part in self.parts]
+        return [self.root.state(), *parts, *self.asides]
+
+    @property
+    def asides(self) -> tuple[File, ...]:
+        """The files that are neither images nor annotations."""
+        return (*self.urls, *self.aside)
 
     def as_it_was(self, state: Sequence) -> "Source":
         """Return this source with the files that it had when its state was this one."""
         root, *parts = (part if isinstance(part, tuple) else Tree.of_state(part) for part in state)
         splits = [split for split, _ in self.parts]
-        return dataclasses.replace(self, root=root, parts=tuple(zip(splits, parts, strict=True)))
+        return dataclasses.replace(self, root=root, parts=tuple(zip(splits, parts, strict=False)))
 
     def select(self, roots: Collection[str]) -> "Source":
         """Return this source with those files only whose `root_of` is one of these; tables stay."""
@@ -71,7 +95,7 @@ def list_sources(data_config: Mapping) -> list[Source]:
     """
     problems: list[Problem] = []
     sources = [_list_source(number, source, problems) for number, source in enumerate(data_config["sources"])]
-    if not problems and not any(_has_annotations(part) for source in sources for _, part in source.parts):
+    if not problems and not any(_has_annotations(source) for source in sources):
         cure = "Point data.sources[].annotations at the folder or table that holds them."
         problems.append(Problem("config", "data.sources", "no annotation at all", cure))
     if problems:
@@ -81,54 +105,129 @@ def list_sources(data_config: Mapping) -> list[Source]:
 
 def _list_source(number: int, source: Mapping, problems: list[Problem]) -> Source:
     field = f"data.sources[{number}]"
-    root = _tidy(source["images"])
-    is_csv = source["format"] == "csv"
-    places = _annotation_places(source.get("annotations"))
-    beside = not places and not is_csv
-    images = walk(root, IMAGE_EXTENSIONS | _XML if beside else IMAGE_EXTENSIONS, f"{field}.images", problems)
+    known = FORMATS[source["format"]]
+    root = _tidy(source["images"]) if source.get("images") else None
+    places = annotation_places(source.get("annotations"))
+    if not places and known.beside and root is not None:
+        places = [(None, f"{root}/{known.beside}")]
+    beside = not places and known.per_image and root is not None
+    extensions = IMAGE_EXTENSIONS | frozenset(known.endings) if beside else IMAGE_EXTENSIONS
+    images = Tree([]) if root is None else walk(root, extensions, f"{field}.images", problems)
     parts: list[tuple[str | None, Tree | File]] = [(None, images)] if beside else []
     for split, path in places:
         where = f"{field}.annotations"
-        if not is_csv:
-            parts.append((split, walk(path, _XML, where, problems)))
-        elif (file := _one_file(path, where, problems)) is not None:
-            parts.append((split, file))
-    if is_csv and not places:
-        cure = "A source of format csv needs the path of its table(s)."
+        if known.per_image:
+            tree = walk(path, frozenset(known.endings), where, problems)
+            _check_kind(path, tree, source["format"], where, problems)
+            parts.append((split, tree))
+        else:
+            parts += [(split, file) for file in _tables(path, known, where, problems)]
+    if not places and not beside and not source.get("urls"):
+        cure = f"A source of format {source['format']} needs the path of its annotations."
         problems.append(Problem("config", f"{field}.annotations", "nothing", cure))
-    if not images.has(IMAGE_EXTENSIONS) and os.path.isdir(root):
+    urls = [_one_file(_tidy(path), f"{field}.urls", problems) for path in _as_list(source.get("urls"))]
+    if root is not None and os.path.isdir(root) and not urls and not images.has(IMAGE_EXTENSIONS):
         names = ", ".join(sorted(extension[1:] for extension in IMAGE_EXTENSIONS))
         problems.append(
             Problem("config", f"{field}.images", f"no image in {root}", f"Files named {names} are looked for.")
         )
-    split = source.get("split") or "from_folders"
-    return Source(source.get("name") or "", source["format"], split, images, tuple(parts))
+    mode = source.get("split") or "from_folders"
+    result = Source(source.get("name") or "", source["format"], mode, images, tuple(parts), tuple(filter(None, urls)))
+    return _with_asides(result, source, root, [path for _, path in places], field, problems)
 
 
-def _has_annotations(part: Tree | File) -> bool:
-    return isinstance(part, tuple) or part.has(_XML)
+def _with_asides(
+    source: Source, config: Mapping, root: str | None, places: Sequence[str], field: str, problems: list[Problem]
+) -> Source:
+    """Return the source with what else it follows from: the names of its classes, its lists of images."""
+    aside: list[File] = []
+    names = lists = None
+    if source.format == "yolo":
+        names, file = find_names(config.get("names"), [*places, *filter(None, [root])], f"{field}.names", problems)
+        aside += [file] if file else []
+    if also := FORMATS[source.format].also:
+        paths = sorted(
+            {os.path.join(os.path.dirname(part[1]), also) for _, part in source.parts if isinstance(part, tuple)}
+        )
+        aside += [(also, path, key) for path in paths if (key := key_of(path)) is not None]
+    if config.get("split_lists"):
+        files = list_files(config["split_lists"], f"{field}.split_lists", problems)
+        lists = SplitLists.read(files, f"{field}.split_lists", problems)
+        images = source.images
+        if images and lists.entries and not any(lists.split_of(image[0]) for image in images):
+            first = next(iter(lists.entries.values()))[0][0]
+            found = f"no image of the source in the lists, which have {first!r}"
+            cure = "A line is an image's path or the end of it, with or without its extension."
+            problems.append(Problem("config", f"{field}.split_lists", found, cure))
+        aside += [file for _, file in files]
+    return dataclasses.replace(source, aside=tuple(aside), names=names, lists=lists)
 
 
-def _annotation_places(annotations: object) -> list[tuple[str | None, str]]:
-    if annotations is None:
-        return []
+def _has_annotations(source: Source) -> bool:
+    endings = FORMATS[source.format].endings
+    # A list of addresses is where labelling begins.
+    return bool(source.urls) or any(isinstance(part, tuple) or part.has(endings) for _, part in source.parts)
+
+
+def annotation_places(annotations: object) -> list[tuple[str | None, str]]:
+    """Return (split, path) of each place that a source's `annotations` name; the split is None where none is given."""
     if isinstance(annotations, Mapping):
         return [(split, _tidy(annotations[split])) for split in SPLITS if annotations.get(split)]
-    paths = [annotations] if isinstance(annotations, str | os.PathLike) else annotations
-    return [(None, _tidy(path)) for path in paths]
+    return [(None, _tidy(path)) for path in _as_list(annotations)]
+
+
+def _as_list(paths: object) -> list[str]:
+    if paths is None:
+        return []
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 
 
 def _tidy(path: str | os.PathLike) -> str:
     return os.path.normpath(os.fspath(path))
 
 
+def _check_kind(path: str, tree: Tree, kind: str, field: str, problems: list[Problem]) -> None:
+    """Add a problem where a folder that is named for annotations holds those of another format only."""
+    endings = FORMATS[kind].endings
+    if tree.has(endings):
+        return
+    others = {
+        name: count
+        for name, other in FORMATS.items()
+        if other.per_image
+        and name != kind
+        and (count := len(walk(path, frozenset(other.endings), field, []).files(other.endings)))
+    }
+    for name, count in others.items():
+        found = f"{count} {FORMATS[name].endings[0]} file(s) and no {endings[0]} in {path}"
+        problems.append(Problem("config", field, found, f"Is the format `{name}`? `{kind}` reads {endings[0]} files."))
+
+
+def _tables(path: str, known: Format, field: str, problems: list[Problem]) -> Iterator[File]:
+    """Yield the table at a path, or those in a folder."""
+    if not os.path.isdir(path):
+        if (file := _one_file(path, field, problems)) is not None:
+            yield file
+        return
+    found = [name for name in sorted(os.listdir(path)) if known.matches(name) and not name.startswith(".")]
+    if not found:
+        cure = f"Name the file, or a folder with files that end in {' or '.join(known.endings)}."
+        problems.append(Problem("config", field, f"{path}, a folder without annotations", cure))
+    for name in found:
+        if (file := _one_file(f"{path}/{name}", field, problems)) is not None:
+            yield file
+
+
 def _one_file(path: str, field: str, problems: list[Problem]) -> File | None:
     try:
         status = os.stat(path)
     except OSError as error:
-        problems.append(Problem("config", field, f"{path} ({error.strerror})", "Correct the path of the table."))
+        cure = "Correct the path."
+        if path.startswith(SEARCHES):
+            cure = f"A search makes this list: `snakemake {path} --cores 1`, with the same configuration."
+        problems.append(Problem("config", field, f"{path} ({error.strerror})", cure))
         return None
     if not stat.S_ISREG(status.st_mode):
-        problems.append(Problem("config", field, f"{path}, which is no file", "Format csv takes the path of a table."))
+        problems.append(Problem("config", field, f"{path}, which is no file", "The path of a file is needed here."))
         return None
     return os.path.basename(path), path, stat_key(status)

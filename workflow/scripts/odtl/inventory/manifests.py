@@ -14,14 +14,15 @@ from odtl.split import parse_shard_name
 
 CLASSES_FILE = "classes.txt"
 SHARD_CLASSES_FILE = "classes.json"
+ORIGINS_FILE = "origins.json"
 
 
 def write(inventory: Inventory, folder: str | os.PathLike) -> dict[str, str]:
-    """Write the manifests, classes.txt and classes.json into `folder`, each only when its content has changed.
+    """Write the manifests and lists of classes and origins into `folder`, each only when its content has changed.
 
     Manifests of shards that are no more are removed. Returns the SHA-256 (hex) of each shard's text.
     """
-    digests = write_some(inventory.manifests, inventory.shard_classes, folder)
+    digests = write_some(inventory.manifests, inventory.shard_classes, inventory.origins, folder)
     for path in Path(folder).glob("*.jsonl"):
         with contextlib.suppress(ValueError):
             parse_shard_name(path.stem)
@@ -31,22 +32,35 @@ def write(inventory: Inventory, folder: str | os.PathLike) -> dict[str, str]:
 
 
 def write_some(
-    texts: Mapping[str, str], shard_classes: Mapping[str, Sequence[str]], folder: str | os.PathLike
+    texts: Mapping[str, str],
+    shard_classes: Mapping[str, Sequence[str]],
+    origins: Mapping[str, str],
+    folder: str | os.PathLike,
 ) -> dict[str, str]:
-    """Write the manifests of some shards, leave all others as they are, and write the classes of all shards."""
+    """Write the manifests of some shards, leave all others as they are, and write the lists of all shards."""
     folder = Path(folder)
     for name, text in texts.items():
         write_text_if_changed(manifest_path(folder, name), text)
     classes = sorted(set().union(*shard_classes.values()))
     write_text_if_changed(folder / CLASSES_FILE, "".join(f"{name}\n" for name in classes))
-    by_shard = json.dumps(shard_classes, indent=1, sort_keys=True, ensure_ascii=False)
-    write_text_if_changed(folder / SHARD_CLASSES_FILE, f"{by_shard}\n")
+    for name, by_shard in ((SHARD_CLASSES_FILE, shard_classes), (ORIGINS_FILE, origins)):
+        text = json.dumps(by_shard, indent=1, sort_keys=True, ensure_ascii=False)
+        write_text_if_changed(folder / name, f"{text}\n")
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
 
 
 def read_shard_classes(folder: str | os.PathLike) -> dict[str, list[str]]:
     """Return the classes in use by shard, as `write` left them in `folder`; shards without any are left out."""
     return json.loads((Path(folder) / SHARD_CLASSES_FILE).read_text(encoding="utf-8"))
+
+
+def read_origins(folder: str | os.PathLike) -> dict[str, str]:
+    """Return a digest of what is to be fetched by shard, as `write` left it in `folder`; shards without are left out.
+
+    It differs where an image is to be fetched from elsewhere or is new or gone, and where what is told of it differs; a
+    changed annotation does not count.
+    """
+    return json.loads((Path(folder) / ORIGINS_FILE).read_text(encoding="utf-8"))
 
 
 def read_classes(folder: str | os.PathLike) -> list[str]:

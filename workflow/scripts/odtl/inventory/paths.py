@@ -5,12 +5,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from odtl.split import split_named
+
 IMAGE_EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
-FOLDER_SPLITS = {
-    **{"train": "train", "training": "train"},
-    **{"val": "val", "valid": "val", "validation": "val"},
-    **{"test": "test", "testing": "test"},
-}
+# Tools put images and annotations into folders side by side, which are called so.
+_KINDS_OF_FOLDER = frozenset(("images", "jpegimages", "img", "imgs", "labels", "annotations", "xmls", "xml"))
 
 
 def slashes(path: str) -> str:
@@ -36,14 +35,27 @@ def stem_of(path: str) -> str:
 
 
 def root_of(path: str) -> str:
-    """Return a path without .xml and all extensions of images: what an image and its annotation have in common.
+    """Return a path without .xml, .txt and all extensions of images, nor folders that only say what is in them: what
+    an image and its annotation have in common.
 
-    a.jpg, a.xml, a.jpg.xml, a.png: files with different roots never have to do with each other, as far as names tell.
+    a.jpg, a.xml, a.jpg.xml, a.png, images/a.jpg, labels/a.txt: files with different roots never have to do with each
+    other, as far as names tell.
     """
-    path = path[:-4] if path[-4:].lower() == ".xml" else path
+    path = path[:-4] if path[-4:].lower() in (".xml", ".txt") else path
     while (stem := stem_of(path)) != path:
         path = stem
-    return path
+    return plain(path)
+
+
+def plain(path: str) -> str:
+    """Return a path without the folders that only say what is in them: train/images/a and train/labels/a are one."""
+    folder = folder_of(path)
+    return _plain_folder(folder) + path[len(folder) :] if folder else path
+
+
+@functools.lru_cache(maxsize=4096)
+def _plain_folder(folder: str) -> str:
+    return "".join(f"{part}/" for part in folder.split("/")[:-1] if part.lower() not in _KINDS_OF_FOLDER)
 
 
 def composed(name: str) -> str:
@@ -59,7 +71,7 @@ def folder_split(relative: str) -> str | None:
 @functools.lru_cache(maxsize=4096)
 def _split_of_folder(folder: str) -> str | None:
     for part in folder.split("/"):
-        if (split := FOLDER_SPLITS.get(part.lower())) is not None:
+        if (split := split_named(part)) is not None:
             return split
     return None
 

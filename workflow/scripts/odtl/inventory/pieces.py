@@ -11,13 +11,13 @@ from typing import TypedDict
 from odtl import scratch
 from odtl.file_cache import Key, is_settled
 from odtl.inventory import reading
-from odtl.inventory.claims import voc_claim
+from odtl.inventory.claims import entry_claim, file_claim
 from odtl.inventory.classes import Classifier
-from odtl.inventory.entries import image_entry
+from odtl.inventory.entries import image_entry, remote_entry
 from odtl.inventory.pairing import Unit
 from odtl.inventory.placing import Lines, Placer, Placing
 
-_CACHE_VERSION = "piece 1"
+_CACHE_VERSION = "piece 2"
 
 
 class Piece(TypedDict):
@@ -41,10 +41,11 @@ class Piece(TypedDict):
 
 
 class Done(TypedDict):
-    """What came of a piece: lines and classes in use by shard, what its files hold, how many were looked at."""
+    """What came of a piece: lines, classes and origins by shard, what its files hold, how many were looked at."""
 
     texts: dict[str, list[tuple[str, str]]]
     classes: dict[str, set[str]]
+    origins: dict[str, list[str]]
     values: dict[str, object]
     count: int
 
@@ -55,14 +56,28 @@ def work(piece: Piece) -> Done:
     classify = Classifier(piece["labels"])
     placers = [Placer(Placing(*placing)) for placing in piece["placings"]]
     lines = Lines()
-    for number, (image, split, annotation) in piece["units"]:
-        value = kept.value("image", image[1], image[2])
-        claim = annotation and voc_claim(annotation, split, kept.value("voc", annotation[1], annotation[2]))
-        lines.add_image(image_entry(image[0], image[1], value, claim, (), classify), placers[number])
+    for number, (image, split, annotation, entry) in piece["units"]:
+        placer, claim = placers[number], None
+        if entry is not None:
+            claim = entry_claim(annotation[1], split, entry)
+        elif annotation is not None:
+            content = kept.value(placer.kind, annotation[1], annotation[2])
+            claim = file_claim(annotation, split, content, placer.names)
+        if image[1]:
+            value = kept.value("image", image[1], image[2])
+            lines.add_image(image_entry(image[0], image[1], value, claim, (), classify, split), placer)
+        else:
+            lines.add_image(remote_entry(image[0], claim.extra["origin"], claim, (), classify, split), placer)
     values = {path: kept.value(kind, path, key) for kind, path, key in piece["files"]}
     kept.save()
-    count = sum(2 if annotation else 1 for _, (_, _, annotation) in piece["units"]) + len(values)
-    return {"texts": lines.texts, "classes": lines.classes, "values": values, "count": count}
+    count = sum(files_of(unit) for _, unit in piece["units"]) + len(values)
+    return {"texts": lines.texts, "classes": lines.classes, "origins": lines.origins, "values": values, "count": count}
+
+
+def files_of(unit: Unit) -> int:
+    """Return how many files are to be looked at for a unit."""
+    image, _, annotation, entry = unit
+    return bool(image[1]) + (annotation is not None and entry is None)
 
 
 class _Kept:
@@ -72,10 +87,11 @@ class _Kept:
         self._path = None if piece["cache"] is None else Path(piece["cache"])
         self._readers, self._started = piece["readers"], time.time_ns()
         content = None if self._path is None else scratch.load(self._path, _CACHE_VERSION)
-        old: Mapping = content or {"readers": "", "image": {}, "voc": {}}
+        old: Mapping = content or {"readers": "", "files": {}}
         # The digest of an image's bytes is the same whoever reads it.
-        self._old = {"image": old["image"], "voc": old["voc"] if old["readers"] == self._readers else {}}
-        self._new: dict[str, dict] = {"image": {}, "voc": {}} if piece["complete"] else dict(self._old)
+        same = old["readers"] == self._readers
+        self._old = {kind: old["files"].get(kind, {}) if same or kind == "image" else {} for kind in reading.READERS}
+        self._new: dict[str, dict] = {kind: {} if piece["complete"] else dict(self._old[kind]) for kind in self._old}
         self._changed = content is None
 
     def value(self, kind: str, path: str, key: Key) -> object:
@@ -97,4 +113,4 @@ class _Kept:
         """Keep what is known now."""
         gone = any(len(self._new[kind]) != len(self._old[kind]) for kind in self._new)
         if self._path is not None and (self._changed or gone):
-            scratch.save(self._path, _CACHE_VERSION, {"readers": self._readers, **self._new})
+            scratch.save(self._path, _CACHE_VERSION, {"readers": self._readers, "files": self._new})

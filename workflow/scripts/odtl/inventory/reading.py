@@ -1,25 +1,70 @@
 """What each file of the sources holds, by format: an image's digest, an annotation's content, a table's rows."""
 
 import hashlib
-from collections.abc import Mapping
-from pathlib import Path
+from types import ModuleType
 
-from odtl.annotations.model import Annotation
+from odtl.annotations.model import Annotation, Table, TableProblem
 from odtl.errors import InputError, Problem
-from odtl.file_cache import FileCache, Key, Report, read_files
+from odtl.file_cache import Key
 from odtl.files import sha256_of
-from odtl.sources import code_digest
+from odtl.inventory.origins import name_of_origin
+from odtl.repairs import REJECTED, STATUS_OF
 
 _HASH_AT_ONCE = 16 * 2**20
 
 
-def read_table(path: str, key: Key, cache_path: Path | None, report: Report | None) -> Mapping[str, object]:
-    """Return what a table holds; it is parsed only when it has changed.
+# Places in the list that an annotation is packed into.
+LABELS, EXTRA = 4, 7
 
-    Raises InputError for a table that cannot be read at all.
+
+def read_table(kind: str, path: str) -> dict[str, object]:
+    """Return what a file that annotates many images holds, as `tabled` has it; `kind` is its format.
+
+    Raises InputError for a file that cannot be read at all.
     """
-    version = code_digest("inventory.reading")
-    return read_files([("csv", path, key)], READERS, FileCache(cache_path, version, "inventory", report))[path]
+    return tabled(_table_module(kind).read(path))
+
+
+def tabled(table: Table) -> dict[str, object]:
+    """Return what such a file holds as plain values.
+
+    annotations: name of an image, as written -> what is said of it (see `READERS`).
+    problems:    name of an image -> [[reason, field, found, done], ...].
+    loose:       such lists for what belongs to no image.
+    """
+    problems: dict[str, list] = {}
+    for entry in table.problems:
+        row = [entry.reason, entry.problem.field, entry.problem.found, _done(entry)]
+        problems.setdefault(entry.filename, []).append(row)
+    loose = problems.pop("", [])
+    annotations = {name: _pack(entry, name) for name, entry in table.annotations.items()}
+    return {"annotations": annotations, "problems": problems, "loose": loose}
+
+
+def _table_module(kind: str) -> ModuleType:
+    """Return the module whose `read(path)` returns what a file of this format holds as a `Table`."""
+    # One at a time: what a format needs is loaded for its own sources only.
+    match kind:
+        case "csv":
+            from odtl.annotations import csv_table as module
+        case "coco":
+            from odtl.annotations import coco as module
+        case "labelbox":
+            from odtl.annotations import labelbox as module
+        case "cloud_annotations":
+            from odtl.annotations import cloud_annotations as module
+        case "label_studio":
+            from odtl.annotations import label_studio as module
+        case "cvat":
+            from odtl.annotations import cvat as module
+        case "tfrecord":
+            from odtl.annotations import tfrecord as module
+        case "urls":
+            # A table whose annotations say where each image is to be had, and nothing else of it.
+            from odtl.annotations import url_list as module
+        case _:
+            raise ValueError(f"no reader for files of format {kind}")
+    return module
 
 
 def _read_image(path: str, key: Key) -> object:
@@ -40,23 +85,27 @@ def _read_voc(path: str, _key: Key) -> object:
 
     try:
         return _pack(voc.read(path))
+    except voc.UnsafeAnnotationError as error:
+        return _unusable("annotation_unsafe", error)
     except InputError as error:
-        reason = "annotation_unsafe" if isinstance(error, voc.UnsafeAnnotationError) else "annotation_unreadable"
-        return {"problems": [[reason, problem.field, problem.found, _left_out(problem)] for problem in error.problems]}
+        return _unusable("annotation_unreadable", error)
 
 
-def _read_csv(path: str, _key: Key) -> object:
-    from odtl.annotations import csv_table
+def _read_yolo(path: str, _key: Key) -> object:
+    from odtl.annotations import yolo
 
     try:
-        table = csv_table.read(path)
+        return _pack(yolo.read(path))
     except InputError as error:
-        return error
-    problems = [
-        [entry.filename, entry.reason, entry.problem.field, entry.problem.found, _left_out(entry.problem)]
-        for entry in table.problems
-    ]
-    return {"annotations": {name: _pack(entry) for name, entry in table.annotations.items()}, "rows": problems}
+        return _unusable("annotation_unreadable", error)
+
+
+def _unusable(reason: str, error: InputError) -> dict[str, list]:
+    return {"problems": [[reason, problem.field, problem.found, _left_out(problem)] for problem in error.problems]}
+
+
+def _done(entry: TableProblem) -> str:
+    return _left_out(entry.problem) if STATUS_OF[entry.reason] == REJECTED else entry.problem.cure
 
 
 def _left_out(problem: Problem) -> str:
@@ -66,13 +115,46 @@ def _left_out(problem: Problem) -> str:
 # From a file's path and key to what it holds, by kind.
 #
 # image: the SHA-256 (hex) of its bytes.
-# voc:   [filename, width, height, boxes, labels, difficult, truncated] as in `Annotation`.
-# csv:   {"annotations": {filename: such a list}, "rows": [[filename, reason, field, found, done], ...]}.
+# voc, yolo: [filename, width, height, boxes, labels, difficult, truncated, extra] as in `Annotation`, with the rest of
+#        it, where there is any, in the mapping `extra`.
 # What cannot be read is {"problems": [[reason, field, found, done], ...]}.
-READERS = {"image": _read_image, "voc": _read_voc, "csv": _read_csv}
+READERS = {"image": _read_image, "voc": _read_voc, "yolo": _read_yolo}
 
 
-def _pack(annotation: Annotation) -> list:
-    boxes = [[int(edge) if edge % 1 == 0 and abs(edge) < 1e15 else edge for edge in box] for box in annotation.boxes]
-    flags = [list(annotation.difficult), list(annotation.truncated)]
-    return [annotation.filename, annotation.width, annotation.height, boxes, list(annotation.labels), *flags]
+def _pack(annotation: Annotation, name: str = "") -> list:
+    filename, width, height, boxes, labels, difficult, truncated = annotation[1:8]
+    extra = {} if annotation[8:] == _NOTHING_ELSE else _extra(annotation, name)
+    return [filename, width, height, tuple(map(_short, boxes)), labels, difficult, truncated, extra]
+
+
+def _short(box: tuple[float, ...]) -> tuple[float, ...]:
+    """Return a box whose whole edges are integers, so that 5 and 5.0 make the same line."""
+    xmin, ymin, xmax, ymax = box
+    # Most have nothing to be made shorter, and there may be millions.
+    if (type(xmin) is type(ymin) is type(xmax) is type(ymax) is int) or (
+        xmin % 1 and ymin % 1 and xmax % 1 and ymax % 1
+    ):
+        return box
+    return tuple([int(edge) if edge % 1 == 0 and abs(edge) < 1e15 else edge for edge in box])
+
+
+_NOTHING_ELSE = Annotation("")[8:]
+
+
+def _extra(annotation: Annotation, name: str) -> dict[str, object]:
+    extra: dict[str, object] = {}
+    if any(annotation.crowd):
+        extra["crowd"] = list(annotation.crowd)
+    if annotation.normalised:
+        extra["normalised"] = True
+    if annotation.upward:
+        extra["upward"] = True
+    if annotation.split is not None:
+        extra["split"] = annotation.split
+    if annotation.origin is not None:
+        origin = annotation.origin
+        # Few have one.
+        extra["origin"] = {name: value for name, value in vars(origin).items() if value or name != "label"}
+        # Of two images of one name in a file of records, the second is known by its address there.
+        extra["called"] = name_of_origin(origin.url, annotation.filename or name, origin.sha256)
+    return extra

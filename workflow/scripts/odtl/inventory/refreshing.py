@@ -15,10 +15,12 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from odtl import scratch
+from odtl.duplicates.groups_file import digest_of
 from odtl.file_cache import Report, is_settled, stat_key
 from odtl.inventory.entries import classes_in_use
 from odtl.inventory.listing import Source, list_sources
-from odtl.inventory.manifests import CLASSES_FILE, SHARD_CLASSES_FILE, write, write_some
+from odtl.inventory.manifests import CLASSES_FILE, ORIGINS_FILE, SHARD_CLASSES_FILE, write, write_some
+from odtl.inventory.origins import digest_of_marks, origin_mark
 from odtl.inventory.pairing import Unit, pair
 from odtl.inventory.paths import root_of
 from odtl.inventory.scanning import (
@@ -33,6 +35,7 @@ from odtl.inventory.scanning import (
     make_plan,
     some_lines,
 )
+from odtl.inventory.tables import Tables, changed_names, kept_table, read_tables, tables_of
 from odtl.manifest import manifest_path
 from odtl.sources import code_digest
 from odtl.split import SPLITS, shard_name, shard_of
@@ -40,7 +43,7 @@ from odtl.split import SPLITS, shard_name, shard_of
 # Above this share of the images, all lines are made anew: processes do that side by side.
 _MOST_CHANGED = 0.05
 _FEW = 100
-_VERSION = "state 1"
+_VERSION = "state 3"
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class _Memory:
     young:    relative paths of files, per source, that may have changed again without a trace.
     placings: per source.
     open:     shard and id of each line that is not of a unit.
-    classes:  shard -> classes in use.
+    classes:  shard -> classes in use; origins: shard -> digest of its origins.
     """
 
     files: Sequence[Sequence]
@@ -73,6 +76,7 @@ class _Memory:
     placings: Sequence[tuple]
     open: Sequence[tuple[str, str]]
     classes: Mapping[str, Sequence[str]]
+    origins: Mapping[str, str]
 
 
 @collector_paused()
@@ -99,7 +103,8 @@ class _Refresh:
         self.settings = Settings(labels_config, cache, report)
         self.started = time.time_ns()
         self.sources = list_sources(data_config)
-        self.identity = _digest(code_digest("inventory"), data_config, labels_config)
+        groups = digest_of(data_config["split"].get("groups"))
+        self.identity = _digest(code_digest("inventory"), data_config, labels_config, groups)
 
     def run(self) -> dict[str, str]:
         """Do as little as will do."""
@@ -108,19 +113,22 @@ class _Refresh:
         if state is not None and state.listing == listing:
             return dict(state.digests)
         memory = self._load_memory() if state is not None else None
-        change = None if memory is None else _change(self.sources, self.data, memory)
+        # Before what is kept of the tables is replaced.
+        names = None if memory is None else _Tables.before(self.sources, memory, self.cache)
+        tables = read_tables(self.sources, self.cache, self.started)
+        change = None if names is None else _change(self.sources, self.data, memory, tables, names.changed(tables))
         if change is None:
-            digests, memory = self._all()
+            digests, memory = self._all(tables)
         else:
             digests, memory = self._some(change, state, memory)
         self._save(listing, digests, memory)
         return digests
 
-    def _all(self) -> tuple[dict[str, str], _Memory]:
-        plan = make_plan(self.sources, self.data)
+    def _all(self, tables: Tables) -> tuple[dict[str, str], _Memory]:
+        plan = make_plan(self.sources, self.data, tables)
         lines, added = all_lines(plan, self.settings)
         inventory = inventory_of(lines, int(self.data["shards"]))
-        return write(inventory, self.folder), self._memory(plan, added, inventory.shard_classes)
+        return write(inventory, self.folder), self._memory(plan, added, inventory.shard_classes, inventory.origins)
 
     def _some(self, change: "_Change", state: _State, memory: _Memory) -> tuple[dict[str, str], _Memory]:
         """Replace the lines of what has changed, and of all that is not settled."""
@@ -128,24 +136,35 @@ class _Refresh:
         removed: dict[str, set[str]] = {}
         for shard, line_id in [*_places(change.ids, int(self.data["shards"])), *memory.open]:
             removed.setdefault(shard, set()).add(line_id)
-        texts, classes = {}, dict(memory.classes)
+        texts, classes, origins = {}, dict(memory.classes), dict(memory.origins)
         for shard in removed.keys() | lines.texts.keys():
             kept = [(line["id"], text, line) for text, line in _read_lines(manifest_path(self.folder, shard))]
             kept = [entry for entry in kept if entry[0] not in removed.get(shard, ())]
             texts[shard] = join([(line_id, text) for line_id, text, _ in kept] + lines.texts.get(shard, []))
             used = lines.classes.get(shard, set()).union(*(classes_in_use(line) for *_, line in kept))
             classes[shard] = sorted(used)
+            marks = [origin_mark(line_id, line["origin"]) for line_id, _, line in kept if "origin" in line]
+            marks += lines.origins.get(shard, [])
+            origins[shard] = digest_of_marks(marks) if marks else ""
         classes = {shard: names for shard, names in classes.items() if names}
-        digests = write_some(texts, classes, self.folder)
-        return {**state.digests, **digests}, self._memory(change.plan, added, classes)
+        origins = {shard: digest for shard, digest in origins.items() if digest}
+        digests = write_some(texts, classes, origins, self.folder)
+        return {**state.digests, **digests}, self._memory(change.plan, added, classes, origins)
 
-    def _memory(self, plan: Plan, added: Sequence[tuple[str, str]], classes: Mapping[str, Sequence[str]]) -> _Memory:
+    def _memory(
+        self,
+        plan: Plan,
+        added: Sequence[tuple[str, str]],
+        classes: Mapping[str, Sequence[str]],
+        origins: Mapping[str, str],
+    ) -> _Memory:
         return _Memory(
             files=[source.state for source in self.sources],
             young=[_young(source, self.started) for source in self.sources],
             placings=[astuple(placing) for placing in plan.placings],
             open=list(added),
             classes=classes,
+            origins=origins,
         )
 
     def _load_state(self) -> _State | None:
@@ -183,23 +202,64 @@ class _Change:
     ids: set[str]
 
 
-def _change(sources: Sequence[Source], data_config: Mapping, memory: _Memory) -> _Change | None:
-    """Return what the files that are not as they were concern; None if that is too much."""
-    placings = make_placings(sources, data_config)
+@dataclass(frozen=True)
+class _Tables:
+    """What each table held the last time, by source."""
+
+    held: Sequence[Mapping[str, Mapping]]
+
+    @classmethod
+    def before(cls, sources: Sequence[Source], memory: _Memory, cache: Path) -> "_Tables | None":
+        """Return that; None where it is not known, or where other files were looked at."""
+        held = []
+        for source, state in zip(sources, memory.files, strict=True):
+            then = source.as_it_was(state)
+            if source.per_image:
+                held.append({})
+                continue
+            # What is beside the tables, and whether there is any image, concerns all of their entries.
+            if source.asides != tuple(state[1 + len(source.parts) :]) or bool(source.images) != bool(then.images):
+                return None
+            files, now = (
+                {file[1]: file for kind, _, file in tables_of(each) if kind != "urls"} for each in (then, source)
+            )
+            kept = {path: kept_table(source.format, path, key, cache) for path, (_, _, key) in files.items()}
+            if None in kept.values() or kept.keys() != now.keys():
+                return None
+            held.append(kept)
+        return cls(held)
+
+    def changed(self, tables: Tables) -> list[set[str]]:
+        """Return what tells the images that a table no longer says the same of, by source (see `changed_names`)."""
+        return [set().union(*(changed_names(old, tables[path]) for path, old in held.items())) for held in self.held]
+
+
+def _change(
+    sources: Sequence[Source], data_config: Mapping, memory: _Memory, tables: Tables, names: Sequence[set[str]]
+) -> _Change | None:
+    """Return what is concerned by files that are not as they were; None if that is too much.
+
+    names: what tells the images that tables no longer say the same of, by source.
+    """
+    placings = make_placings(sources, data_config, tables)
     if [astuple(placing) for placing in placings] != list(memory.placings):
         return None
     before = [source.as_it_was(state) for source, state in zip(sources, memory.files, strict=True)]
     roots = []
-    for now, then, young in zip(sources, before, memory.young, strict=True):
-        roots.append({root_of(path) for path in [*now.differences(then), *young]})
-    if sum(map(len, roots)) > max(_FEW, _MOST_CHANGED * sum(source.root.count() for source in sources)):
+    for now, then, young, named in zip(sources, before, memory.young, names, strict=True):
+        roots.append(named | {root_of(path) for path in [*now.differences(then), *young]})
+    count = sum(source.root.count() for source in sources) + sum(len(table["annotations"]) for table in tables.values())
+    if sum(map(len, roots)) > max(_FEW, _MOST_CHANGED * count):
         return None
-    check_ids(sources, placings)
     # Where all was settled, other files have no say. If all is not settled now, the plan says so.
-    some = [source.select(wanted) for source, wanted in zip(sources, roots, strict=True)]
-    plan = Plan(some, [pair(source) for source in some], placings)
-    if memory.open or any(pairing.open_annotations for pairing in plan.pairings):
-        plan = Plan(sources, [pair(source) for source in sources], placings)
+    some = [
+        source.select(wanted) if source.per_image else source for source, wanted in zip(sources, roots, strict=True)
+    ]
+    plan = Plan(some, [pair(source, tables) for source in some], placings, tables)
+    listed = any(source.urls for source in sources)
+    if memory.open or listed or any(pairing.open_annotations for pairing in plan.pairings):
+        plan = Plan(sources, [pair(source, tables) for source in sources], placings, tables)
+    check_ids(sources, placings, plan.pairings)
     once_open = {line_id for _, line_id in memory.open}
     units, ids = [], set()
     for number, (pairing, wanted) in enumerate(zip(plan.pairings, roots, strict=True)):
@@ -208,6 +268,8 @@ def _change(sources: Sequence[Source], data_config: Mapping, memory: _Memory) ->
         ids |= {prefix + image[0] for image in pairing.open_images}
         images = [*plan.sources[number].images, *before[number].select(wanted).images]
         ids |= {prefix + image[0] for image in images if root_of(image[0]) in wanted}
+        # Images that are no files are called so.
+        ids |= {prefix + name for name in names[number]}
         units += [
             (number, unit)
             for unit in pairing.units
@@ -218,7 +280,8 @@ def _change(sources: Sequence[Source], data_config: Mapping, memory: _Memory) ->
 
 def _young(source: Source, at: int) -> list[str]:
     """Return the files that may change once more within the resolution of their time stamps."""
-    tables = [part[1] for _, part in source.parts if isinstance(part, tuple) and not is_settled(part[2], at)]
+    files = [*(part for _, part in source.parts if isinstance(part, tuple)), *source.urls, *source.aside]
+    tables = [path for _, path, key in files if not is_settled(key, at)]
     trees = [part for _, part in source.parts if not isinstance(part, tuple)]
     return tables + [path for tree in (source.root, *trees) for path in tree.young(at)]
 
@@ -249,4 +312,4 @@ def _listing_digest(sources: Sequence[Source]) -> str:
 
 
 def _outputs(digests: Mapping[str, str]) -> list[str]:
-    return [CLASSES_FILE, SHARD_CLASSES_FILE, *(f"{name}.jsonl" for name in digests)]
+    return [CLASSES_FILE, SHARD_CLASSES_FILE, ORIGINS_FILE, *(f"{name}.jsonl" for name in digests)]

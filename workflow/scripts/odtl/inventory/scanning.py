@@ -5,24 +5,26 @@ import gc
 import os
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from odtl import file_cache
 from odtl.errors import InputError, Problem
 from odtl.file_cache import Report
-from odtl.inventory.claims import Claim, exact_name, same_stem, table_claims, voc_claim
 from odtl.inventory.classes import Classifier
-from odtl.inventory.entries import image_entry, orphan_entry, row_entry
+from odtl.inventory.entries import image_entry, orphan_entry, remote_entry, row_entry
+from odtl.inventory.finding import find
 from odtl.inventory.listing import HEADLINE, Source, list_sources
-from odtl.inventory.matching import Match, match
-from odtl.inventory.pairing import Pairing, Unit, images_by_stem, pair
+from odtl.inventory.origins import digest_of_marks
+from odtl.inventory.pairing import Pairing, Unit, pair
 from odtl.inventory.paths import stem_of
-from odtl.inventory.pieces import Piece
+from odtl.inventory.pieces import Piece, files_of
 from odtl.inventory.placing import Lines, Placer, Placing, placing_of
-from odtl.inventory.reading import read_table
+from odtl.inventory.reading import EXTRA
+from odtl.inventory.tables import Tables, read_tables, stated_splits
 from odtl.inventory.workers import work_off
+from odtl.origins import shown_url
 from odtl.sources import code_digest
 from odtl.split import shard_names
 
@@ -35,13 +37,15 @@ _SMALL = 2000
 
 @dataclass(frozen=True)
 class Inventory:
-    """The manifests' texts by shard, and the classes in use, sorted, by shard.
+    """The manifests' texts by shard, the classes in use, sorted, by shard, and a digest of the origins by shard.
 
-    All splits and shards have a text, be it empty; shards without a class have no entry in `shard_classes`.
+    All splits and shards have a text, be it empty; shards without a class have no entry in `shard_classes`, those
+    whose images are all files have none in `origins`.
     """
 
     manifests: Mapping[str, str]
     shard_classes: Mapping[str, Sequence[str]]
+    origins: Mapping[str, str]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -56,11 +60,12 @@ class Inventory:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, as far as file names tell: each source with its pairing and its placing."""
+    """What is to be done: each source with its pairing and its placing, and what tables hold."""
 
     sources: Sequence[Source]
     pairings: Sequence[Pairing]
     placings: Sequence[Placing]
+    tables: Tables
 
 
 @dataclass(frozen=True)
@@ -105,15 +110,18 @@ def scan(
     Raises InputError with every problem that concerns the sources as a whole: a folder or table that is not there, no
     images, no annotations, one id twice.
     """
-    settings = Settings(labels_config, cache_path and Path(cache_path), report)
-    lines, _ = all_lines(make_plan(list_sources(data_config), data_config), settings)
+    settings, started = Settings(labels_config, cache_path and Path(cache_path), report), time.time_ns()
+    sources = list_sources(data_config)
+    tables = read_tables(sources, settings.cache, started)
+    lines, _ = all_lines(make_plan(sources, data_config, tables), settings)
     return inventory_of(lines, int(data_config["shards"]))
 
 
 def inventory_of(lines: Lines, shards: int) -> Inventory:
     """Return the inventory that consists of these lines."""
     texts = {name: join(lines.texts.get(name, ())) for name in shard_names(shards)}
-    return Inventory(texts, {shard: sorted(names) for shard, names in lines.classes.items() if names})
+    classes = {shard: sorted(names) for shard, names in lines.classes.items() if names}
+    return Inventory(texts, classes, {shard: digest_of_marks(marks) for shard, marks in lines.origins.items()})
 
 
 def join(lines: Collection[tuple[str, str]]) -> str:
@@ -121,16 +129,18 @@ def join(lines: Collection[tuple[str, str]]) -> str:
     return "".join(f"{text}\n" for _, text in sorted(lines))
 
 
-def make_plan(sources: Sequence[Source], data_config: Mapping) -> Plan:
+def make_plan(sources: Sequence[Source], data_config: Mapping, tables: Tables) -> Plan:
     """Return the plan for sources whose files have been listed. InputError: two images with one id."""
-    placings = make_placings(sources, data_config)
-    check_ids(sources, placings)
-    return Plan(sources, [pair(source) for source in sources], placings)
+    placings = make_placings(sources, data_config, tables)
+    pairings = [pair(source, tables) for source in sources]
+    check_ids(sources, placings, pairings)
+    return Plan(sources, pairings, placings, tables)
 
 
-def make_placings(sources: Sequence[Source], data_config: Mapping) -> list[Placing]:
+def make_placings(sources: Sequence[Source], data_config: Mapping, tables: Tables) -> list[Placing]:
     """Return the placing of each source."""
-    return [placing_of(source, data_config["split"], int(data_config["shards"])) for source in sources]
+    config, shards = data_config["split"], int(data_config["shards"])
+    return [placing_of(source, config, shards, stated_splits(source, tables)) for source in sources]
 
 
 def all_lines(plan: Plan, settings: Settings) -> tuple[Lines, list[tuple[str, str]]]:
@@ -150,30 +160,48 @@ def some_lines(
     pieces = _pieces(plan, settings, units, complete)
     progress = _Progress(pieces, settings.report)
     for done in work_off(pieces):
-        lines.extend(done["texts"], done["classes"])
+        lines.extend(done["texts"], done["classes"], done["origins"])
         values.update(done["values"])
         progress.add(done["count"])
     return lines, _add_open(lines, plan, settings, values)
 
 
-def check_ids(sources: Sequence[Source], placings: Sequence[Placing]) -> None:
+def check_ids(sources: Sequence[Source], placings: Sequence[Placing], pairings: Sequence[Pairing]) -> None:
     """Raise InputError where two images of different sources have one id."""
     if len(sources) < 2:
-        # A path is in a source once.
+        # A path is in a source once, and so is an address.
         return
     owners: dict[str, str] = {}
-    duplicates: list[Problem] = []
-    for source, placing in zip(sources, placings, strict=True):
-        for relative, path, _ in source.images:
+    duplicates: list[tuple[str, str, str]] = []
+    for source, placing, pairing in zip(sources, placings, pairings, strict=True):
+        for relative, place in _images_of(source, pairing):
             image_id = placing.prefix + relative
-            if image_id not in owners:
-                owners[image_id] = path
-            elif len(duplicates) < _MOST_DUPLICATES:
-                found = f"{image_id} in both {owners[image_id]} and {path}"
-                cure = "Give each source a name, which is put in front of its ids."
-                duplicates.append(Problem("config", "data.sources[].name", found, cure))
-    if duplicates:
-        raise InputError(duplicates, HEADLINE)
+            if image_id in owners:
+                duplicates.append((image_id, owners[image_id], place))
+            owners[image_id] = place
+    _refuse(duplicates)
+
+
+def _images_of(source: Source, pairing: Pairing) -> Iterator[tuple[str, str]]:
+    """Yield (path in the source, where it is or is to be had) of each image that is there or settled."""
+    yield from ((relative, path) for relative, path, _ in source.images)
+    if not source.per_image and not source.images:
+        yield from ((image[0], entry[1][EXTRA]["origin"]["url"]) for image, _, _, entry in pairing.units)
+
+
+def _refuse(duplicates: Sequence[tuple[str, str, str]]) -> None:
+    """Raise InputError if there are duplicates: an id, and the two places it is for."""
+    cure = "Give each source a name, which is put in front of its ids."
+    problems = []
+    for image_id, one, other in duplicates[:_MOST_DUPLICATES]:
+        both = shown_url(one) if one == other else f"both {shown_url(one)} and {shown_url(other)}"
+        found = f"{image_id} in {both}{', which two sources name' if one == other else ''}"
+        problems.append(Problem("config", "data.sources[].name", found, cure))
+    if len(duplicates) > _MOST_DUPLICATES:
+        found = f"{len(duplicates) - _MOST_DUPLICATES} more images with one id"
+        problems.append(Problem("config", "data.sources[].name", found, cure))
+    if problems:
+        raise InputError(problems, HEADLINE)
 
 
 def _pieces(plan: Plan, settings: Settings, units: Sequence[tuple[int, Unit]], complete: bool) -> list[Piece]:
@@ -192,8 +220,8 @@ def _pieces(plan: Plan, settings: Settings, units: Sequence[tuple[int, Unit]], c
     for source, pairing in zip(plan.sources, plan.pairings, strict=True):
         for relative, path, key in pairing.open_images:
             pieces[_piece_of(relative, count)]["files"].append(("image", path, key))
-        for _, (relative, path, key) in pairing.open_annotations if source.format == "voc" else ():
-            pieces[_piece_of(relative[:-4], count)]["files"].append(("voc", path, key))
+        for _, (relative, path, key) in pairing.open_annotations if source.per_image else ():
+            pieces[_piece_of(relative[:-4], count)]["files"].append((source.format, path, key))
     return pieces if complete else [piece for piece in pieces if piece["units"] or piece["files"]]
 
 
@@ -209,67 +237,40 @@ def _piece_path(settings: Settings, index: int, count: int) -> str | None:
 def _add_open(lines: Lines, plan: Plan, settings: Settings, values: Mapping[str, object]) -> list[tuple[str, str]]:
     """Add the lines of what is not settled; return shard and id of each."""
     classify = Classifier(settings.labels)
-    tables = _read_tables(plan, settings)
-    added, later = [], []
+    added, remote, later = [], [], []
     for source, pairing, placing in zip(plan.sources, plan.pairings, plan.placings, strict=True):
-        if not pairing.open_annotations:
+        if not pairing.open_annotations and not source.urls:
             continue
+        found = find(source, pairing, {**plan.tables, **values})
         placer = Placer(placing)
-        found, loose = _match(source, pairing, tables | values)
         for relative, path, _ in pairing.open_images:
-            claim, problems = found.claims.get(relative), found.problems.get(relative, ())
-            entry = image_entry(relative, path, values[path], claim, problems, classify)
+            claim, problems = found.match.claims.get(relative), found.match.problems.get(relative, ())
+            entry = image_entry(relative, path, values[path], claim, problems, classify, found.split_of(relative))
             added.append(lines.add_image(entry, placer))
-        later += [(orphan_entry(claim, why, classify), placer) for claim, why in found.orphans]
-        later += [(row_entry(path, problem), placer) for path, problem in loose]
-    if later:
-        taken = _image_ids(plan)
-        for entry, placer in later:
-            added.append(lines.add_other(entry, placer, taken))
-            taken.add(added[-1][1])
+        for relative, each in found.remote.items():
+            claim, problems = found.match.claims.get(relative), found.match.problems.get(relative, ())
+            entry = remote_entry(relative, each.origin, claim, problems, classify, found.split_of(relative))
+            added.append(lines.add_image(entry, placer))
+            remote.append((added[-1][1], each.origin["url"]))
+        later += [(orphan_entry(claim, why, classify), placer) for claim, why in found.match.orphans]
+        later += [(row_entry(path, problem), placer) for path, problem in found.loose]
+    if not remote and not later:
+        return added
+    taken = {
+        placing.prefix + relative: place
+        for source, placing, pairing in zip(plan.sources, plan.placings, plan.pairings, strict=True)
+        for relative, place in _images_of(source, pairing)
+    }
+    duplicates = []
+    for image_id, url in remote:
+        if image_id in taken:
+            duplicates.append((image_id, taken[image_id], url))
+        taken[image_id] = url
+    _refuse(duplicates)
+    for entry, placer in later:
+        added.append(lines.add_other(entry, placer, taken))
+        taken[added[-1][1]] = ""
     return added
-
-
-def _read_tables(plan: Plan, settings: Settings) -> dict[str, object]:
-    """Return what the tables hold, by path. InputError: all that is wrong with all of them."""
-    tables, problems = {}, []
-    for source, pairing in zip(plan.sources, plan.pairings, strict=True):
-        for _, (_, path, key) in pairing.open_annotations if source.format == "csv" else ():
-            try:
-                tables[path] = read_table(path, key, _table_path(settings, path), settings.report)
-            except InputError as error:
-                problems += error.problems
-    if problems:
-        raise InputError(problems, HEADLINE)
-    return tables
-
-
-def _match(source: Source, pairing: Pairing, values: Mapping[str, object]) -> tuple[Match, list[tuple[str, dict]]]:
-    images = [relative for relative, *_ in source.images]
-    claims: list[Claim] = []
-    loose: list[tuple[str, dict]] = []
-    by_path: Callable[[Claim], list[str]]
-    if source.format == "csv":
-        for split, file in pairing.open_annotations:
-            rows, problems = table_claims(file, split, values[file[1]])
-            claims += rows
-            loose += problems
-        by_path = exact_name(images)
-    else:
-        claims = [voc_claim(file, split, values[file[1]]) for split, file in pairing.open_annotations]
-        by_path = same_stem(images_by_stem(source.images))
-    settled = {image[0]: annotation[1] for image, _, annotation in pairing.units if annotation}
-    return match(images, claims, by_path, settled), loose
-
-
-def _table_path(settings: Settings, path: str) -> Path | None:
-    name = f"table-{zlib.crc32(path.encode('utf-8', 'surrogatepass')):08x}.json"
-    return None if settings.cache is None else settings.cache / name
-
-
-def _image_ids(plan: Plan) -> set[str]:
-    parts = zip(plan.sources, plan.placings, strict=True)
-    return {placing.prefix + relative for source, placing in parts for relative, *_ in source.images}
 
 
 class _Progress:
@@ -277,7 +278,7 @@ class _Progress:
 
     def __init__(self, pieces: Sequence[Piece], report: Report | None) -> None:
         units = [unit for piece in pieces for _, unit in piece["units"]]
-        self._total = sum(2 if unit[2] else 1 for unit in units) + sum(len(piece["files"]) for piece in pieces)
+        self._total = sum(map(files_of, units)) + sum(len(piece["files"]) for piece in pieces)
         self._report = report or file_cache.print_progress
         self._done = 0
         self._begun = self._told = time.monotonic()
