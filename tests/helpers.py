@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,6 +44,17 @@ def draw_data(folder: Path, count: int, size: tuple[int, int] = (64, 48), seed: 
             objects.append((name, (x, y, x + side, y + side)))
         image.save(folder / f"{index:03}.jpg", quality=90)
         (folder / f"{index:03}.xml").write_text(voc_xml(f"{index:03}.jpg", size, objects), encoding="utf-8")
+
+
+def scene(seed: int, size: tuple[int, int] = (640, 480)) -> Image.Image:
+    """Draw soft blobs on a gradient: as many tones as a photograph has, and no two scenes alike."""
+    generator = random.Random(seed)
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    draw = ImageDraw.Draw(image)
+    for _ in range(25):
+        x, y, r = generator.randrange(size[0]), generator.randrange(size[1]), generator.randrange(20, 120)
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=tuple(generator.randrange(256) for _ in range(3)))
+    return image.filter(ImageFilter.GaussianBlur(4))
 
 
 @dataclass(frozen=True)

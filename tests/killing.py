@@ -21,7 +21,7 @@ from odtl.run_lock import UNFINISHED
 SHARDS = 2
 DATA = {"sources": [{"format": "voc", "images": "images", "split": "by_hash"}], "shards": SHARDS}
 # All that is made of the data, before any model.
-TARGETS = ["results/dataset/card.txt"] + [
+TARGETS = ["results/dataset/check.html"] + [
     f"results/records/{split}-{index:05}-of-{SHARDS:05}.tfrecord"
     for split in ["train", "val", "test"]
     for index in range(SHARDS)
@@ -175,7 +175,7 @@ _clean: dict[tuple, dict[str, str]] = {}
 
 def _digests(results: Path) -> dict[str, str]:
     """Return the digest of every data file, by its path."""
-    folders = ["inventory", "boxes", "repairs", "dataset", "records"]
+    folders = ["inventory", "boxes", "hashes", "repairs", "dataset", "records"]
     files = [path for name in folders for path in (results / name).rglob("*") if path.is_file()]
     return {path.relative_to(results).as_posix(): sha256_of(path) for path in files}
 

@@ -19,10 +19,15 @@ def test_fresh_data_set_runs_every_stage(project):
     assert plan.status == 0, plan.output
     assert plan.jobs == {
         "make_boxes": 6,
+        "hash_images": 6,
+        "find_duplicates": 1,
+        "check_leaks": 1,
+        "compare_copies": 1,
         "write_records": 6,
         "write_split_tables": 3,
         "write_label_map": 1,
         "write_card": 1,
+        "write_check": 1,
         "fetch_pretrained": 1,
         "write_experiment": 1,
         "train": 1,

@@ -30,7 +30,10 @@ CONFIG = {
     "detect": {"score_threshold": 0.01, "max_images": 2},
 }
 # What one image's change means for the data, and what a training is followed by.
-DATA = {"make_boxes": 1, "write_records": 1, "write_split_tables": 1, "write_card": 1}
+CARD = {"write_card": 1, "write_check": 1}
+DATA = {"make_boxes": 1, "write_records": 1, "write_split_tables": 1, "compare_copies": 1, **CARD}
+# What an image that comes, goes or changes means besides: where it could be shown twice.
+OTHER_IMAGE = {"hash_images": 1, "find_duplicates": 1, "check_leaks": 1}
 AFTER_EVALUATION = {"plot_pr_curve": 1, "write_summary": 1}
 AFTER_TRAINING = {"plot_training": 1, "evaluate": 1, "export": 1, "detect": 1, **AFTER_EVALUATION}
 TRAINING = {"write_experiment": 1, "train": 1, **AFTER_TRAINING}
@@ -301,13 +304,13 @@ def test_swapped_ids_reach_the_shards_that_have_them(project):
     using = read_shard_classes(project.folder / "results/inventory")
     swapped = sum("sqare" in classes or "square" in classes for classes in using.values())
     jobs = planned(project, labels={"classes": ["disc", "square", "sqare"], "aliases": {}})
-    assert jobs == {"write_label_map": 1, "write_records": swapped, "write_card": 1, **TRAINING}
+    assert jobs == {"write_label_map": 1, "write_records": swapped, **CARD, **TRAINING}
 
 
 def test_removed_test_image_is_neither_scored_nor_detected_on(project):
     for name in ["000.jpg", "000.xml"]:
         (project.folder / "images/test" / name).unlink()
-    assert planned(project) == {**DATA, "evaluate": 1, "detect": 1, **AFTER_EVALUATION}
+    assert planned(project) == {**DATA, **OTHER_IMAGE, "evaluate": 1, "detect": 1, **AFTER_EVALUATION}
 
 
 def test_two_changes_at_once_are_both_seen(project):
@@ -317,10 +320,35 @@ def test_two_changes_at_once_are_both_seen(project):
     assert jobs == {**DATA, "evaluate": 1, **AFTER_EVALUATION, "export": 1, "detect": 1, "plot_training": 1}
 
 
+def test_decoding_images_makes_all_boxes_again(project):
+    jobs = planned(project, data={**CONFIG["data"], "decode_images": True})
+    expected = {"make_boxes": 6, "write_records": 6, "write_split_tables": 3, "compare_copies": 1, **CARD}
+    assert jobs == {**expected, **TRAINING}
+
+
+def test_reporting_leaks_only_evaluates_again_and_trains_no_more(project):
+    jobs = planned(project, data={**CONFIG["data"], "leaks": "report"})
+    assert jobs == {"check_leaks": 1, "evaluate": 1, **AFTER_EVALUATION}
+
+
+def test_leak_stops_a_run_before_its_training(tmp_path):
+    draw_data(tmp_path / "images/train", 6)
+    draw_data(tmp_path / "images/test", 2, seed=1)
+    for ending in ("jpg", "xml"):
+        shutil.copyfile(tmp_path / f"images/train/000.{ending}", tmp_path / f"images/test/copy.{ending}")
+    config = {**CONFIG, "data": {**CONFIG["data"], "split": {"val_from_train": 0}}}
+    run = Project(tmp_path, **config).snakemake("results/detector/checkpoint/ckpt.index")
+    assert run.status != 0
+    assert "1 training image(s) show the same as images of val or test (1 identical pair(s))" in run.output
+    assert "cp results/dataset/groups.csv groups.csv" in run.output
+    assert run.finished.get("write_experiment") == 1
+    assert not (tmp_path / "results/detector/training").exists()
+
+
 def test_number_of_shards_makes_all_of_them_again(project):
     jobs = planned(project, data={**CONFIG["data"], "shards": 3})
-    expected = {"make_boxes": 9, "write_records": 9, "write_split_tables": 3, "write_card": 1, **TRAINING}
-    assert jobs == expected
+    expected = {"make_boxes": 9, "hash_images": 9, "write_records": 9, "write_split_tables": 3, **CARD}
+    assert jobs == {**expected, "find_duplicates": 1, "check_leaks": 1, "compare_copies": 1, **TRAINING}
 
 
 def test_added_experiment_runs_alone(project):
@@ -360,17 +388,20 @@ def test_workflow_in_another_place_is_no_change(project, workflow):
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("odtl/drawing.py", {"export": 1, "detect": 1}),
+        ("odtl/drawing.py", {"export": 1, "detect": 1, "write_check": 1}),
         (
             "odtl/label_map.py",
-            {"write_label_map": 1, "write_records": 6, "write_split_tables": 3, "write_card": 1, **TRAINING},
+            {"write_label_map": 1, "write_records": 6, "write_split_tables": 3, **CARD, **TRAINING},
         ),
         ("odtl/plots.py", {"plot_training": 1, "plot_pr_curve": 1}),
         ("odtl/summary.py", {"write_summary": 1}),
         ("odtl/compare.py", {"export": 1, "detect": 1}),
         ("odtl/progress.py", {"train": 1, **AFTER_TRAINING}),
-        ("odtl/dataset.py", {"write_split_tables": 3, "write_card": 1, **TRAINING}),
-        ("write_card.py", {"write_card": 1, "write_summary": 1}),
+        ("odtl/dataset.py", {"write_split_tables": 3, **CARD, **TRAINING}),
+        ("write_card.py", {**CARD, "write_summary": 1}),
+        ("write_check.py", {"write_check": 1}),
+        ("odtl/duplicates/copies.py", {"compare_copies": 1, **CARD, "write_summary": 1}),
+        ("leak_gate.py", {}),
         ("job.py", {}),
         ("odtl/generated_elsewhere.py", {}),
     ],
@@ -429,5 +460,5 @@ def test_data_target_makes_all_of_the_data_and_nothing_else(tmp_path):
     draw_data(tmp_path / "images", 6)
     jobs = Project(tmp_path, **CONFIG).plan("data").jobs
     jobs.pop("data", None)
-    expected = {"make_boxes": 6, "write_records": 6, "write_split_tables": 3, "write_label_map": 1, "write_card": 1}
-    assert jobs == expected
+    expected = {"make_boxes": 6, "hash_images": 6, "write_records": 6, "write_split_tables": 3, "write_label_map": 1}
+    assert jobs == {**expected, "find_duplicates": 1, "compare_copies": 1, "write_card": 1}

@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from PIL import Image
+
 from helpers import Project, draw_data
 from killing import DATA, KILLS, SCAN, TARGETS, Watched, check_like_clean, check_whole, unfinished
 from odtl.files import sha256_of
@@ -17,7 +19,17 @@ from odtl.label_map import read_label_map
 
 LONG = os.environ.get("ODTL_KILLS") == "long"
 SEED = int(os.environ.get("ODTL_KILLS_SEED", "1"))
-DATA_STAGES = [SCAN, "make_boxes", "write_split_tables", "write_label_map", "write_card", "write_records"]
+LABEL_STAGES = [
+    SCAN,
+    "make_boxes",
+    "write_split_tables",
+    "write_label_map",
+    "write_card",
+    "write_records",
+    "write_check",
+]
+# They follow the images alone.
+IMAGE_STAGES = ["hash_images", "find_duplicates"]
 MODEL_STAGES = ["fetch_pretrained", "write_experiment", "train", "evaluate", "export", "detect", "write_summary"]
 RESULT_OF = {
     "evaluate": "detector/evaluation/metrics.json",
@@ -26,7 +38,10 @@ RESULT_OF = {
     "write_summary": "summary.txt",
 }
 # How many kills each stage gets.
-DATA_KILLS = dict.fromkeys(DATA_STAGES, 7 if LONG else 1)
+DATA_KILLS = {
+    **dict.fromkeys(LABEL_STAGES, 7 if LONG else 1),
+    **dict.fromkeys(IMAGE_STAGES, 4 if LONG else 1),
+}
 MODEL_KILLS = {
     **dict.fromkeys(MODEL_STAGES, 2 if LONG else 0),
     "train": 6 if LONG else 1,
@@ -56,6 +71,8 @@ def test_data_stages_are_right_after_any_number_of_kills(tmp_path, record_proper
     def before_run(number: int, stage: str) -> None:
         new_class = number % 8 == 0 or stage == "write_label_map"
         relabel(folder / "images", generator, f"class{number}" if new_class else None)
+        if stage in IMAGE_STAGES:
+            repaint(folder / "images", generator)
 
     def after_kill() -> None:
         check_whole(folder / "results")
@@ -147,6 +164,14 @@ def relabel(folder: Path, generator: random.Random, new_class: str | None) -> No
         value = int(text.split("<xmax>")[1].split("</xmax>")[0])
         text = text.replace(f"<xmax>{value}<", f"<xmax>{value - 1 if value > 30 else value + 1}<", 1)
     xml.write_text(text, encoding="utf-8")
+
+
+def repaint(folder: Path, generator: random.Random) -> None:
+    """Save an image anew with a pixel of another colour."""
+    path = generator.choice(sorted(folder.glob("*.jpg")))
+    with Image.open(path) as image:
+        image.putpixel((0, 0), tuple(generator.randrange(256) for _ in range(3)))
+        image.save(path, quality=95)
 
 
 def check_model(experiment: Path) -> None:

@@ -23,9 +23,28 @@ from helpers import voc_xml
 SIZE = (64, 48)
 # Long ago; and what is not so long ago that a future time stamp would be of interest by itself.
 OLD_NS = 10**18
-# The images of each source; x holds annotations alone.
-FOLDERS = ("d", "d/train", "d/val", "d/test", "d/sub", "d/train/sub", "e", "e/test", "x", "x/train", "t")
-STEMS = ("a", "b", "c", "a b", "caf\u00e9", "cafe\u0301", "it's", 'so "x"', "x,y", "a.jpg", "{split}", "#1%20", "1\n2")
+# The images of each source; x holds annotations alone, y those of YOLO.
+FOLDERS = (
+    *("d", "d/train", "d/val", "d/test", "d/sub", "d/train/sub", "d/images", "d/labels", "d/train/labels"),
+    *("e", "e/test", "x", "x/train", "t", "y", "y/images", "y/labels"),
+)
+ROOTS = "detxy"
+STEMS = (
+    "a",
+    "b",
+    "c",
+    "A",
+    "a b",
+    "caf\u00e9",
+    "cafe\u0301",
+    "it's",
+    'so "x"',
+    "x,y",
+    "a.jpg",
+    "{split}",
+    "#1%20",
+    "1\n2",
+)
 IMAGES = (".jpg", ".png", ".JPG")
 TABLES = ("t/labels.csv", "t/train.csv")
 LABELS = ("cup", "mug", "Cup", "cup holder", "caf\u00e9", "")
@@ -41,7 +60,7 @@ FRACTIONS = (
 picks = st.integers(0, 40)
 # Names that meet often: what is where is only hard to tell where several things have one name.
 folders = st.one_of(st.sampled_from(("d", "d/train", "d/test", "d/sub")), st.sampled_from(FOLDERS))
-stems = st.one_of(st.sampled_from(("a", "b", "a.jpg")), st.sampled_from(STEMS))
+stems = st.one_of(st.sampled_from(("a", "b", "A", "a.jpg")), st.sampled_from(STEMS))
 extensions = st.sampled_from(IMAGES)
 looks = st.sampled_from(LOOKS)
 # How a file gets its new content: written in place or put in its place, and with which time of modification.
@@ -50,7 +69,16 @@ ways = st.sampled_from(("in place", "in place, kept time", "replaced", "replaced
 edges = st.integers(10, 70)
 boxes = st.tuples(st.sampled_from(LABELS), st.tuples(edges, edges, edges, edges))
 # Two tables in three list only images that are there under just that name.
-table_rows = st.lists(st.tuples(picks, st.sampled_from(("listed", "listed", "other")), boxes), max_size=4)
+table_rows = st.lists(
+    st.tuples(
+        picks,
+        st.sampled_from(("listed", "listed", "other")),
+        boxes,
+        st.sampled_from(("", "", "train", "val", "test")),
+        st.sampled_from(("", "", "http://x/1.jpg", "http://x/2.jpg?token=1", "http://x/2.jpg?token=2")),
+    ),
+    max_size=4,
+)
 
 
 @functools.cache
@@ -109,6 +137,9 @@ class Edits(RuleBasedStateMachine):
     when no file is young.
     """
 
+    # Whether annotations name addresses; what runs the whole workflow would fetch from them.
+    addresses = True
+
     def __init__(self) -> None:
         super().__init__()
         self.scratch = tempfile.TemporaryDirectory()
@@ -117,10 +148,11 @@ class Edits(RuleBasedStateMachine):
         self.pauses: Sequence[str] = ("at once",)
         self.edits, self.refused = 0, 0
         self.sources = {"d": "from_folders"}
-        self.names: dict[str, str | None] = {"d": None, "e": "more", "t": "table"}
+        self.names: dict[str, str | None] = {"d": None, "e": "more", "t": "table", "y": "numbers", "u": None, "v": None}
+        self.lists: object = None
         self.annotations: object = None
         self.table: object = TABLES[0]
-        self.split = {"fractions": FRACTIONS[0], "val_from_train": 0.0, "group": None, "seed": ""}
+        self.split = {"fractions": FRACTIONS[0], "val_from_train": 0.0, "group": None, "groups": None, "seed": ""}
         self.shards, self.strict = 2, False
         self.classes: list[str] | None = None
         self.aliases: dict[str, str] = {}
@@ -156,15 +188,22 @@ class Edits(RuleBasedStateMachine):
     def mend(self) -> None:
         """Make a data set of what is there that is most often accepted."""
         self.sources, self.annotations, self.table = {"d": self.sources["d"]}, None, TABLES[0]
+        self.lists = None
         self.add_pair("d", "mended", ".jpg", "lime", [("cup", (10, 11, 30, 31))])
 
     def data_config(self) -> dict:
         sources = []
         for folder, split in self.sources.items():
             table = {"format": "csv", "annotations": self.table}
-            voc = {"format": "voc", "annotations": self.annotations if folder == "d" else None}
+            lists = self.lists if folder == "d" and split == "from_folders" else None
+            voc = {"format": "voc", "annotations": self.annotations if folder == "d" else None, "split_lists": lists}
             where = {"name": self.names[folder], "images": folder, "split": split}
-            sources.append({**where, **(table if folder == "t" else voc)})
+            if folder in "uv":
+                # Images that are nowhere but on the network.
+                where = {"name": self.names[folder], "split": split}
+                sources.append({**where, "format": "csv", "annotations": f"addresses/{folder}.csv"})
+                continue
+            sources.append({**where, **{"t": table, "y": {"format": "yolo"}}.get(folder, voc)})
         return {"sources": sources, "split": self.split, "shards": self.shards, "strict": self.strict}
 
     def labels_config(self) -> dict:
@@ -172,7 +211,7 @@ class Edits(RuleBasedStateMachine):
 
     def files(self, *suffixes: str) -> list[Path]:
         """Return the data's files with one of the endings, in any case, sorted."""
-        found = (path for root in "detx" for path in (self.home / root).rglob("*") if not path.name.startswith("."))
+        found = (path for root in ROOTS for path in (self.home / root).rglob("*") if not path.name.startswith("."))
         return sorted(path for path in found if path.name.lower().endswith(suffixes))
 
     def picked(self, pick: int, *suffixes: str) -> Path | None:
@@ -378,27 +417,81 @@ class Edits(RuleBasedStateMachine):
 
     @rule()
     def back_up(self):
-        for root in "detx":
+        for root in ROOTS:
             remove(self.home / "backup" / root)
             if (self.home / root).is_dir():
                 copy(self.home / root, self.home / "backup" / root)
 
     @rule()
     def restore(self):
-        for root in "detx":
+        for root in ROOTS:
             if (self.home / "backup" / root).is_dir():
                 copy(self.home / "backup" / root, self.home / root)
 
     @rule(rows=table_rows, table=st.sampled_from(TABLES), kind=st.sampled_from(("good", "good", "short")), way=ways)
     def write_table(self, rows, table, kind, way):
-        header = "filename,width,height,class,xmin,ymin,xmax,ymax"
+        header = "split,url,filename,width,height,class,xmin,ymin,xmax,ymax"
         images = [path.relative_to(self.home / "t").as_posix() for path in self.files(".jpg") if "t" in path.parts]
         text = [header if kind == "good" else header[:-5]]
-        for pick, named, (label, box) in rows:
+        for pick, named, (label, box), split, url in rows:
             name = images[pick % len(images)] if images and named == "listed" else f"{STEMS[pick % len(STEMS)]}.jpg"
             quoted = '"' + name.replace('"', '""') + '"'
-            text.append(",".join([quoted, *map(str, SIZE), label, *map(str, box)]))
+            text.append(
+                ",".join([split, url if self.addresses else "", quoted, *map(str, SIZE), label, *map(str, box)])
+            )
         put(self.home / table, "\n".join([*text, ""]).encode(), way)
+
+    @rule(
+        folder=st.sampled_from(("y", "y/labels", "y/images")),
+        stem=stems,
+        rows=st.lists(st.tuples(st.integers(0, 2), edges), max_size=3),
+        way=ways,
+    )
+    def write_numbers(self, folder, stem, rows, way):
+        text = "".join(f"{number} 0.5 0.5 0.{edge} 0.2\n" for number, edge in rows)
+        put(self.home / folder / f"{stem}.txt", text.encode(), way)
+
+    @rule(names=st.sampled_from((["cup", "mug", "Cup"], ["mug", "cup", "Cup"], ["cup"], [])), way=ways)
+    def write_names(self, names, way):
+        put(self.home / "y/classes.txt", "".join(f"{name}\n" for name in names).encode(), way)
+
+    @rule(
+        which=st.sampled_from("uv"),
+        rows=st.lists(st.tuples(picks, boxes, st.sampled_from(("", "train", "test"))), min_size=1, max_size=3),
+        name=st.sampled_from((None, "far")),
+        way=ways,
+    )
+    def annotate_addresses(self, which, rows, name, way):
+        if not self.addresses:
+            return
+        lines = ["filename,url,split,width,height,class,xmin,ymin,xmax,ymax"]
+        for pick, (label, box), split in rows:
+            lines.append(",".join([f"{pick % 3}.jpg", f"http://x/{pick % 4}", split, "64,48", label, *map(str, box)]))
+        put(self.home / f"addresses/{which}.csv", "\n".join([*lines, ""]).encode(), way)
+        self.names = {**self.names, which: name}
+        self.sources = {**self.sources, which: self.sources.get(which, "from_folders")}
+
+    @rule(which=st.sampled_from("uv"))
+    def drop_addresses(self, which):
+        self.sources = {name: split for name, split in self.sources.items() if name != which}
+
+    @rule(split=st.sampled_from(("train", "val", "test")), names=st.lists(stems, max_size=3), way=ways)
+    def write_list(self, split, names, way):
+        put(self.home / f"lists/{split}.txt", "".join(f"{name}\n" for name in names).encode(), way)
+
+    @rule(
+        rows=st.lists(st.tuples(st.integers(0, 40), st.sampled_from(("one", "two"))), max_size=5),
+        splits=st.tuples(*[st.sampled_from(("", "train", "val", "test"))] * 2),
+        used=st.booleans(),
+        way=ways,
+    )
+    def write_groups(self, rows, splits, used, way):
+        parts = [path.relative_to(self.home).parts for path in self.files(".jpg", ".png")]
+        ids = ["/".join([*filter(None, [self.names.get(root)]), *rest]) for root, *rest in parts] or ["none.jpg"]
+        groups = {ids[pick % len(ids)]: (name, splits[name == "two"]) for pick, name in rows}
+        text = "".join(f'"{image}",{name},{split}\n' for image, (name, split) in groups.items())
+        put(self.home / "groups.csv", f"image,group,split\n{text}".encode(), way)
+        self.split = {**self.split, "groups": "groups.csv" if used else None}
 
     # --- Settings ------------------------------------------------------------------------------------------------
 
@@ -422,12 +515,12 @@ class Edits(RuleBasedStateMachine):
     def set_shards(self, shards):
         self.shards = shards
 
-    @rule(mode=st.sampled_from(("from_folders", "by_hash", "train", "test")), folder=st.sampled_from("det"))
+    @rule(mode=st.sampled_from(("from_folders", "by_hash", "train", "test")), folder=st.sampled_from("dety"))
     def set_split_of_source(self, mode, folder):
         if folder in self.sources:
             self.sources = {**self.sources, folder: mode}
 
-    @rule(folder=st.sampled_from("det"), name=st.sampled_from((None, "more", "table", "d\u00e9")))
+    @rule(folder=st.sampled_from("dety"), name=st.sampled_from((None, "more", "table", "d\u00e9")))
     def name_source(self, folder, name):
         self.names = {**self.names, folder: name}
 
@@ -435,15 +528,21 @@ class Edits(RuleBasedStateMachine):
     def set_place_of_annotations(self, where):
         self.annotations = where
 
-    @rule(folder=st.sampled_from("et"), stem=stems, objects=st.lists(boxes, max_size=2))
+    @rule(lists=st.sampled_from((None, "lists", {"train": "lists/test.txt", "test": "lists/train.txt"})))
+    def set_lists(self, lists):
+        self.lists = lists
+
+    @rule(folder=st.sampled_from("ety"), stem=stems, objects=st.lists(boxes, max_size=2))
     def add_source(self, folder, stem, objects):
         if not self.files(".jpg") or not any(folder in path.parts for path in self.files(".jpg")):
             self.add_pair(folder, stem, ".jpg", "lime", objects)
         if folder == "t" and not (self.home / TABLES[0]).is_file():
-            self.write_table([(0, "listed", ("cup", (10, 11, 30, 31)))], TABLES[0], "good", "replaced")
+            self.write_table([(0, "listed", ("cup", (10, 11, 30, 31)), "", "")], TABLES[0], "good", "replaced")
+        if folder == "y" and not (self.home / "y/classes.txt").is_file():
+            self.write_names(["cup", "mug", "Cup"], "replaced")
         self.sources = {**self.sources, folder: "by_hash"}
 
-    @rule(folder=st.sampled_from("et"))
+    @rule(folder=st.sampled_from("ety"))
     def drop_source(self, folder):
         self.sources = {name: split for name, split in self.sources.items() if name != folder}
 

@@ -25,12 +25,14 @@ from odtl.label_map import read_label_map
 from odtl.split import parse_shard_name, shard_names
 
 RUNS = os.environ.get("ODTL_PROPERTY_RUNS")
-DATA_FOLDERS = ("inventory", "boxes", "repairs", "dataset", "records")
+DATA_FOLDERS = ("inventory", "hashes", "boxes", "repairs", "dataset", "records")
 LABEL_MAP = "results/dataset/label_map.pbtxt"
 
 
 class Workflow(Edits):
     """One folder in which the workflow runs on what was there, against a fresh folder for each run."""
+
+    addresses = False
 
     def __init__(self) -> None:
         super().__init__()

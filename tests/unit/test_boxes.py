@@ -1,6 +1,7 @@
 """Boxes end inside the upright image or are left out with a reason; every image is accounted for."""
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -13,10 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from odtl import boxes, repairs
-from odtl.boxes import BoxRow, Counts, clean, make_boxes, read_boxes, turn_upright
+from odtl.boxes import BoxRow, read_boxes
+from odtl.cleaning import MIN_SIDE, clean
 from odtl.errors import InputError
 from odtl.files import sha256_of
+from odtl.framing import turn_upright
 from odtl.images import ImageInfo
+from odtl.making_boxes import Counts, make_boxes
 from odtl.manifest import Line, LineAnnotation, LineProblem
 from odtl.sidecars import read_sidecar
 
@@ -44,8 +48,10 @@ def cleaned(the_line: Line, info: ImageInfo | None = None) -> tuple[list[tuple],
 def test_good_box_is_left_as_it_is():
     assert clean(line((0, 0, 100, 80), (10.5, 20, 30, 40.25)), ImageInfo("JPEG", 100, 80), "val") == (
         [
-            BoxRow("a.jpg", 100, 80, "cup", 0, 0, 100, 80, False, False, "val", "a.jpg", "d/a.jpg", "0" * 64),
-            BoxRow("a.jpg", 100, 80, "cup", 10.5, 20, 30, 40.25, False, False, "val", "a.jpg", "d/a.jpg", "0" * 64),
+            BoxRow("a.jpg", 100, 80, "cup", 0, 0, 100, 80, False, False, False, "val", "a.jpg", "d/a.jpg", "0" * 64),
+            BoxRow(
+                "a.jpg", 100, 80, "cup", 10.5, 20, 30, 40.25, False, False, False, "val", "a.jpg", "d/a.jpg", "0" * 64
+            ),
         ],
         [],
     )
@@ -244,8 +250,8 @@ def test_no_box_leaves_the_image_or_lacks_area(entries, stated, stored, orientat
     for row in rows:
         assert (row.width, row.height) == (width, height)
         if not row.is_negative:
-            assert row.xmin >= 0 and row.xmax <= width and row.xmax - row.xmin >= boxes.MIN_SIDE
-            assert row.ymin >= 0 and row.ymax <= height and row.ymax - row.ymin >= boxes.MIN_SIDE
+            assert row.xmin >= 0 and row.xmax <= width and row.xmax - row.xmin >= MIN_SIDE
+            assert row.ymin >= 0 and row.ymax <= height and row.ymax - row.ymin >= MIN_SIDE
     rejected = any(row.status == "rejected" for row in ledger)
     assert rejected == (not rows)
     assert rejected == (bool(entries) and not any(not row.is_negative for row in rows))
@@ -307,10 +313,10 @@ def test_shard_on_absolute_values(shard):
     assert make_boxes(*paths) == Counts(images=5, kept=2, repaired=1, rejected=2)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     assert paths[1].read_text(encoding="utf-8").splitlines() == [
-        "filename,width,height,class,xmin,ymin,xmax,ymax,difficult,truncated,split,group,image,sha256",
-        f'"b,1.jpg",100,80,cup,1,2,30,40,1,0,train,"b,1.jpg","d/b,1.jpg",{digests["b,1.jpg"]}',
-        f"neg.jpg,100,80,,,,,,,,train,neg.jpg,d/neg.jpg,{digests['neg.jpg']}",
-        f"é.jpg,100,80,cup,1,2,30,40,1,0,train,é.jpg,d/é.jpg,{digests['é.jpg']}",
+        "filename,width,height,class,xmin,ymin,xmax,ymax,difficult,truncated,crowd,split,group,image,sha256",
+        f'"b,1.jpg",100,80,cup,1,2,30,40,1,0,0,train,"b,1.jpg","d/b,1.jpg",{digests["b,1.jpg"]}',
+        f"neg.jpg,100,80,,,,,,,,,train,neg.jpg,d/neg.jpg,{digests['neg.jpg']}",
+        f"é.jpg,100,80,cup,1,2,30,40,1,0,0,train,é.jpg,d/é.jpg,{digests['é.jpg']}",
     ]
     ledger = repairs.read_ledger(paths[2])
     assert [(row.image, row.status, row.reason) for row in ledger] == [
@@ -333,8 +339,8 @@ def test_table_reads_back_as_it_was(shard):
     rows = read_boxes(paths[1])
     digest = hashlib.sha256(jpeg()).hexdigest()
     assert rows == [
-        BoxRow("a.jpg", 100, 80, "cup", 1.0, 2.0, 30.0, 40.0, True, False, "train", "a.jpg", "d/a.jpg", digest),
-        BoxRow("b.jpg", 100, 80, "", None, None, None, None, False, False, "train", "b.jpg", "d/b.jpg", digest),
+        BoxRow("a.jpg", 100, 80, "cup", 1.0, 2.0, 30.0, 40.0, True, False, False, "train", "a.jpg", "d/a.jpg", digest),
+        BoxRow("b.jpg", 100, 80, "", None, None, None, None, False, False, False, "train", "b.jpg", "d/b.jpg", digest),
     ]
     assert boxes.to_array(rows).tolist() == [[1, 2, 30, 40]]
     assert boxes.to_array([]).shape == (0, 4)
@@ -375,10 +381,10 @@ def test_same_manifest_gives_the_same_bytes(shard):
 
 
 def test_numbers_are_written_short_and_whole():
-    assert [boxes._number(value) for value in (1.0, 0.1, 1 / 3, -0.0, 1e300)] == [
+    assert [boxes.number_text(value) for value in (1.0, 0.1, 1 / 3, -0.0, 1e300)] == [
         *("1", "0.1", "0.3333333333333333", "0", "1e+300"),
     ]
-    assert all(float(boxes._number(value)) == value for value in (1e15, 123456789.125, 5e-324))
+    assert all(float(boxes.number_text(value)) == value for value in (1e15, 123456789.125, 5e-324))
 
 
 def test_sidecar_counts_and_tells_another_table(shard, tmp_path):
@@ -397,3 +403,57 @@ def test_manifest_that_is_not_the_planned_one_gives_nothing(shard, tmp_path):
     with pytest.raises(InputError, match="when the run was planned"):
         make_boxes(*paths, tmp_path / "boxes.json", "0" * 64)
     assert not any(path.exists() for path in [*paths[1:], tmp_path / "boxes.json"])
+
+
+# --- Shares of the image's sides, and crowds ----------------------------------------------------------------------
+
+
+def shares(*entries, size=(None, None)) -> Line:
+    whole = line(*entries, size=size)
+    return dataclasses.replace(whole, annotation=dataclasses.replace(whole.annotation, normalised=True))
+
+
+def test_shares_become_pixels_of_the_upright_image():
+    info = ImageInfo("JPEG", 640, 480)
+    assert cleaned(shares((0.25, 0.5, 0.5, 1), (0.1, 1 / 3, 0.7, 0.9999995)), info) == (
+        [(160, 240, 320, 480), (64, 160, 448, 480)],
+        [],
+    )
+
+
+def test_what_rounding_does_to_shares_is_no_repair_and_more_is():
+    info = ImageInfo("JPEG", 1000, 1000)
+    assert cleaned(shares((-1e-6, 0, 1.0000012, 1)), info) == ([(0, 0, 1000, 1000)], [])
+    boxes, rows = cleaned(shares((-0.01, 0, 0.5, 1)), info)
+    assert boxes == [(0, 0, 500, 1000)]
+    assert rows == [("box_clipped", "box 1", "-0.01,0,0.5,1", "0,0,500,1000")]
+
+
+def test_shares_of_a_turned_image_are_of_what_viewers_show_unless_the_size_tells_otherwise():
+    info = ImageInfo("JPEG", 640, 480, orientation=6)
+    assert cleaned(shares((0, 0, 0.5, 0.25)), info)[0] == [(0, 0, 240, 160)]
+    assert cleaned(shares((0, 0, 0.5, 0.25), size=(480, 640)), info)[0] == [(0, 0, 240, 160)]
+    boxes, rows = cleaned(shares((0, 0, 0.5, 0.25), size=(640, 480)), info)
+    assert boxes == [(360, 0, 480, 320)] and [row[0] for row in rows] == ["exif_turned"]
+
+
+def test_a_stated_size_of_another_shape_is_told_with_shares_too():
+    info = ImageInfo("JPEG", 640, 480)
+    assert cleaned(shares((0, 0, 0.5, 0.5), size=(320, 240)), info) == ([(0, 0, 320, 240)], [])
+    assert cleaned(shares((0, 0, 0.5, 0.5), size=(480, 640)), info) == (
+        [(0, 0, 320, 240)],
+        [("size_wrong", "size", "480 x 640", "640 x 480")],
+    )
+
+
+def test_shares_that_are_no_numbers_are_left_out():
+    boxes, rows = cleaned(shares((NAN, 0, 1, 1), (0.5, 0.5, math.inf, 1), (0.9, 0.1, 0.2, 0.3)))
+    assert boxes == [(20, 8, 90, 24)]
+    assert [row[0] for row in rows] == ["box_not_a_number", "box_not_a_number", "box_inverted"]
+
+
+def test_crowds_are_told():
+    whole = line((0, 0, 10, 10), (0, 0, 20, 20))
+    crowded = dataclasses.replace(whole, annotation=dataclasses.replace(whole.annotation, crowd=(False, True)))
+    rows, _ = clean(crowded, ImageInfo("JPEG", 100, 80))
+    assert [row.crowd for row in rows] == [False, True]

@@ -122,6 +122,21 @@ def test_boxes_are_told_as_a_person_would(before, after, told):
     assert [str(change) for change in compare_boxes(annotate(*before), annotate(*after))] == told
 
 
+def test_images_that_are_to_be_fetched_are_images(tmp_path):
+    def remote(name, url, *boxes):
+        return line(name, *boxes, image=None, sha256=None, origin={"url": url})
+
+    def remote_lines(*lines):
+        # `line` makes up a sum where there is none.
+        return [json.dumps({**json.loads(text), "sha256": None}, sort_keys=True) for text in lines]
+
+    before = remote_lines(remote("a", "http://x/a", CAT), remote("b", "http://x/b"), remote("c", "http://x/c"))
+    after = remote_lines(remote("a", "http://x/a", DOG), remote("c", "http://me:secret@y/c"), remote("d", "http://x/d"))
+    found = compare(tmp_path, {"train": before}, {"train": after})
+    assert kinds(found) == [("added", "d"), ("removed", "b"), ("relabelled", "a"), ("path", "c")]
+    assert (found[3].before, found[3].after) == ("http://x/c", "http://y/c")
+
+
 def test_flags_and_labels_are_told():
     before, after = annotate(CAT, DOG), annotate(CAT, DOG, difficult=(True, False), labels=("cat", "Dog"))
     assert [str(change) for change in compare_boxes(before, after)] == [
@@ -517,3 +532,14 @@ def test_table_has_a_row_for_every_single_change(tmp_path):
 
 def test_no_record_means_no_changes_to_tell():
     assert not Changes(None)
+
+
+def test_images_that_are_to_be_fetched_are_counted_and_annotations_without_image_are_not(tmp_path):
+    origin = {"url": "http://x/1.jpg", "licence": "", "source": "", "sha256": ""}
+    lines = [
+        line("a.jpg", CAT),
+        line("b-1", CAT, image=None, sha256=None, origin=origin),
+        line("c.jpg", CAT, image=None),
+    ]
+    manifests = {shard: (path, sha256_of(path)) for shard, path in write(tmp_path, train=lines).items()}
+    assert find_changes(None, CONFIG, ["cat"], manifests).counts == {"train": 2}

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from odtl.config import check_config, experiment_settings, nearest
+from odtl.config import check_config, check_files, experiment_settings, nearest
 from odtl.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
 MODELS = ["demo", "retinanet_mobilenetv2_256"]
+
+COMMONS = {"provider": "wikimedia", "query": "x", "max_results": 9}
 
 
 def changed(path: str, value) -> dict:
@@ -64,12 +66,41 @@ def test_default_configuration_is_valid():
         ("labels.aliases", {"a": "b", "b": "c"}, "labels.aliases.a", "alias itself"),
         ("detect.score_threshold", 1.5, "detect.score_threshold: found 1.5", "at most 1"),
         ("exprot", {}, "exprot", "Did you mean `export`?"),
+        ("searches.a", {"provider": "gogle"}, "searches.a.provider: found 'gogle'", "google | tumblr | openverse"),
+        ("searches.a", {"query": "x"}, "searches.a.provider: found nothing", "needed"),
+        ("searches.a", {"provider": "google", "query": "x"}, "searches.a.max_results: found nothing", "needed"),
+        ("searches.a", {**COMMONS, "qerry": "x"}, "searches.a.qerry: found 'x'", "Did you mean `query`?"),
+        (
+            "searches.a",
+            {**COMMONS, "license": ["by-nc"]},
+            "searches.a.license.0: found 'by-nc'",
+            "cc0 | pdm | by | by-sa",
+        ),
+        ("searches.a", {**COMMONS, "query": "x" * 201}, "searches.a.query", "at most 200 letters"),
+        ("searches.a", {"provider": "google", "query": "x", "max_results": 101}, "found 101", "at most 100"),
+        ("searches.a", {"provider": "tumblr", "max_results": 9}, "searches.a", "a `tag`, a `blog`, or both"),
+        ("searches.a/b", COMMONS, "the name 'a/b'", "Letters, digits"),
+        ("experiments.searches", {"model": "demo"}, "the name 'searches'", "not the name of a folder"),
     ],
 )
 def test_mistake_is_named_with_what_is_allowed(path, value, key, advice):
     text = message(changed(path, value))
     assert key in text
     assert advice in text
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"provider": "google", "query": "x", "max_results": 100, "license": ["cc_attribute"], "class": "mug"},
+        {"provider": "tumblr", "tag": "x", "max_results": 9000},
+        {"provider": "tumblr", "blog": "a.tumblr.com", "tag": "x", "max_results": 9, "split": "train"},
+        {"provider": "openverse", "query": "x", "max_results": 400, "license": ["by-nc-sa", "cc0"]},
+        COMMONS,
+    ],
+)
+def test_searches_of_each_provider_are_taken(search):
+    check_config(changed("searches.a", search), SCHEMA, MODELS)
 
 
 def test_csv_source_needs_its_table():
@@ -161,3 +192,20 @@ def test_order_of_keys_is_no_difference():
     one = changed("experiments.detector.overrides", {"b": {"d": 1, "c": [{"f": 1, "e": 2}]}, "a": 2})
     two = changed("experiments.detector.overrides", {"a": 2, "b": {"c": [{"e": 2, "f": 1}], "d": 1}})
     assert repr(experiment_settings(one, "detector")) == repr(experiment_settings(two, "detector"))
+
+
+def test_a_key_that_a_file_has_twice_is_told_with_both_lines(tmp_path):
+    path = tmp_path / "my.yaml"
+    path.write_text(
+        "labels: {aliases: {a: b}}\ndata:\n  sources:\n    - {format: voc, images: a, format: csv}\nlabels: {}\n"
+    )
+    with pytest.raises(InputError) as error:
+        check_files([path])
+    assert [(problem.field, problem.found) for problem in error.value.problems] == [
+        ("line 4", "`format` for the second time, after line 4"),
+        ("line 5", "`labels` for the second time, after line 1"),
+    ]
+    path.write_text("a: {b: 1}\nc: {b: 1}\nd: [{b: 1}, {b: 1}]\n")
+    check_files([path])
+    path.write_text("")
+    check_files([path])

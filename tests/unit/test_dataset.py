@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from odtl import dataset
 from odtl.boxes import COLUMNS
@@ -16,7 +17,7 @@ def row(folder, image, label="cat", split="train", sha256="0" * 64, box=BOX):
     path = folder / "images" / image
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"12345")
-    return [image, 40, 20, label, *(box if label else ("",) * 4), 0, 0, split, image, str(path), sha256]
+    return [image, 40, 20, label, *(box if label else ("",) * 4), 0, 0, 0, split, image, str(path), sha256]
 
 
 def write_shards(folder, rows, shards, split="train"):
@@ -39,6 +40,11 @@ def rows(tmp_path):
         row(tmp_path, "a/empty.jpg", ""),
         row(tmp_path, "c.jpg", "dog"),
     ]
+
+
+def manifest(*names):
+    """Return the lines of some images, as far as the card looks at them."""
+    return "".join(json.dumps({"id": f"{name}.jpg", "image": f"images/{name}.jpg"}) + "\n" for name in names)
 
 
 def split_tables(folder, paths, split="train"):
@@ -81,8 +87,8 @@ def test_digest_changes_with_what_the_records_are_made_of_and_only_then(tmp_path
         return split_tables(tmp_path, write_shards(tmp_path, changed, 2))[1]["digest"]
 
     base = digest(rows)
-    moved = [[*r[:12], f"{r[12]}x", r[13]] for r in rows]
-    for path in {r[12] for r in moved}:
+    moved = [[*r[:13], f"{r[13]}x", r[14]] for r in rows]
+    for path in {r[13] for r in moved}:
         Path(path).write_bytes(b"12345")
     assert digest(moved) == base
     assert digest([*rows[:-1], row(tmp_path, "c.jpg", "cat")]) != base
@@ -99,7 +105,7 @@ def test_an_empty_split_has_valid_empty_tables(tmp_path):
 
 def test_missing_images_and_rows_of_another_split_are_all_told(tmp_path, rows):
     stray = row(tmp_path, "d.jpg", split="test")
-    Path(rows[-1][12]).unlink()
+    Path(rows[-1][13]).unlink()
     with pytest.raises(InputError) as error:
         split_tables(tmp_path, write_shards(tmp_path, [*rows, stray], 2))
     assert [problem.field for problem in error.value.problems] == ["image", "split"]
@@ -113,6 +119,14 @@ def test_a_table_with_another_header_is_told(tmp_path):
         split_tables(tmp_path, [path])
 
 
+NO_FINDINGS = {
+    "pairs": {"identical": 0, "near": 0, "mirror": 0},
+    "leaks": {"images": 0, "pairs": {"identical": 0, "near": 0, "mirror": 0}, "examples": []},
+    "between_val_and_test": 0,
+    "copies": {"pairs": 0, "different": 0, "examples": []},
+}
+
+
 @pytest.fixture
 def card_inputs(tmp_path, rows):
     test_rows = [row(tmp_path, "t.jpg", split="test")]
@@ -121,7 +135,7 @@ def card_inputs(tmp_path, rows):
     label_map = tmp_path / "label_map.pbtxt"
     label_map.write_text("".join(f"item {{ id: {n} name: '{c}' }}\n" for n, c in enumerate(["cat", "dog", "owl"], 1)))
     inventory = tmp_path / "all.jsonl"
-    inventory.write_text("{}\n" * 6)
+    inventory.write_text(manifest("a", "b", "c", "d", "e", "x"))
     ledgers = [tmp_path / "ledger-0.csv", tmp_path / "ledger-1.csv"]
     write_ledger(
         ledgers[0],
@@ -137,6 +151,7 @@ def card_inputs(tmp_path, rows):
         "inventories": [inventory],
         "ledgers": ledgers,
         "label_map_file": label_map,
+        "findings": NO_FINDINGS,
         "repairs_csv": tmp_path / "repairs.csv",
         "card_json": tmp_path / "card.json",
     }
@@ -162,13 +177,35 @@ def test_card_accounts_for_every_image(card_inputs):
         "Class 'owl' has no boxes at all: it cannot be learnt.",
     ]
     assert "6 images: 3 kept, 1 repaired, 2 rejected" in text
+    assert "\nduplicates: none\n" in text
     assert "Warning: The val split has no boxes" in text
     with open(card_inputs["repairs_csv"], newline="") as stream:
         assert [line["image"] for line in csv.DictReader(stream)] == ["a.jpg", "c.jpg", "x.jpg", "x.jpg"]
 
 
+def test_card_tells_what_was_found_about_duplicates(card_inputs):
+    leak = {"image": "c.jpg", "split": "train", "other": "t.jpg", "other_split": "test"}
+    copy = {"image": "a.jpg", "boxes": 1, "other": "t.jpg", "other_boxes": 0}
+    card_inputs["findings"] = {
+        "pairs": {"identical": 2, "near": 0, "mirror": 1},
+        "leaks": {"images": 3, "pairs": {"identical": 2, "near": 0, "mirror": 1}, "examples": [leak]},
+        "between_val_and_test": 4,
+        "copies": {"pairs": 2, "different": 1, "examples": [copy]},
+    }
+    text = dataset.write_card(**card_inputs)
+    assert "\nduplicates: 2 identical, 1 mirror pair(s); 3 training image(s) are also in val or test\n" in text
+    warnings = json.loads(card_inputs["card_json"].read_text())["warnings"][3:]
+    assert warnings[0].startswith(
+        "3 training image(s) show the same as images of val or test, such as c.jpg (train) and t.jpg (test):"
+    )
+    assert warnings[1].startswith("4 pair(s) of val and test images show the same")
+    assert warnings[2].startswith(
+        "1 image(s) are in the data twice with different boxes, such as a.jpg (1 box) and t.jpg (0 boxes)"
+    )
+
+
 def test_card_refuses_images_that_are_not_accounted_for(card_inputs):
-    card_inputs["inventories"][0].write_text("{}\n" * 7)
+    card_inputs["inventories"][0].write_text(manifest(*"abcdefg"))
     with pytest.raises(InputError, match="7 in the inventory, 4 in the boxes tables, 2 rejected"):
         dataset.write_card(**card_inputs)
     assert not card_inputs["card_json"].exists()
@@ -177,20 +214,71 @@ def test_card_refuses_images_that_are_not_accounted_for(card_inputs):
 
 def test_strict_tells_every_row_of_the_ledger(card_inputs):
     with pytest.raises(InputError) as error:
-        dataset.write_card(**card_inputs, strict=True)
+        dataset.check_strict(card_inputs["ledgers"])
     assert [(problem.file, problem.found) for problem in error.value.problems] == [
         ("a.jpg", "no annotation"),
         ("c.xml", "xmax 41"),
         ("x.xml", "1 x 1"),
         ("x.xml", "all"),
     ]
-    assert not card_inputs["card_json"].exists()
 
 
 def test_strict_is_content_with_a_clean_data_set(card_inputs):
     for ledger in card_inputs["ledgers"]:
         write_ledger(ledger, [])
-    card_inputs["inventories"][0].write_text("{}\n" * 4)
-    text = dataset.write_card(**card_inputs, strict=True)
+    card_inputs["inventories"][0].write_text(manifest(*"abcd"))
+    dataset.check_strict(card_inputs["ledgers"])
+    text = dataset.write_card(**card_inputs)
     assert "4 images: 4 kept, 0 repaired, 0 rejected" in text
     assert card_inputs["repairs_csv"].read_text().startswith("image,status,reason")
+
+
+def test_card_fits_one_screen(card_inputs):
+    summary = card_inputs["summary_jsons"][1]
+    content = json.loads(summary.read_text())
+    content["classes"] = {f"class number {number:03d}": number for number in range(1, 301)}
+    summary.write_text(json.dumps(content))
+    dataset.write_card(**card_inputs)
+    card = json.loads(card_inputs["card_json"].read_text())
+    assert len(card["classes"]) == 303
+    card["reasons"] = {
+        status: {f"some_long_reason_number_{number}": 100 - number for number in range(15)}
+        for status in ("rejected", "repaired")
+    }
+    card["warnings"] += [f"Warning number {number} " + "of many words " * 12 for number in range(40)]
+    lines = dataset.describe(card).splitlines()
+    assert len(lines) <= 50 and max(map(len, lines)) <= 120
+    assert "and 291 classes with more boxes for training: see card.json, check.html" in lines
+    assert any(line.startswith("class number 001 ") for line in lines)
+    text = " ".join(" ".join(lines).split())
+    assert "and 8 more reasons: see card.json" in text
+    assert (
+        "Warning: 300 classes ('class number 001', 'class number 002', 'class number 003' and 297 more) have no" in text
+    )
+
+
+def test_card_warns_of_classes_that_look_alike(card_inputs):
+    summary = card_inputs["summary_jsons"][1]
+    content = json.loads(summary.read_text())
+    content["classes"] = {"r2d2": 410, "r2-d2": 1, "bb8": 100, "bb9": 1, "no": 50}
+    summary.write_text(json.dumps(content))
+    dataset.write_card(**card_inputs)
+    warnings = json.loads(card_inputs["card_json"].read_text())["warnings"]
+    (told,) = [text for text in warnings if "looks like" in text]
+    assert told.startswith("Class 'r2-d2' (1 box) looks like 'r2d2' (410 boxes).")
+    assert yaml.safe_load(told.split("configuration: ")[1]) == {"labels": {"aliases": {"r2-d2": "r2d2"}}}
+
+
+def test_card_warns_of_names_that_are_one_elsewhere(card_inputs):
+    names = ["a", "A", "\u00e9", "e\u0301", "b", "c"]
+    # A box that is no number is written as NaN, which not every reader of JSON takes.
+    card_inputs["inventories"][0].write_text(
+        manifest(*names).replace("{", '{"boxes": [NaN], ') + '{"id": "B.jpg", "image": null}\n'
+    )
+    card_inputs["inventories"].append(card_inputs["inventories"][0].with_name("more.jsonl"))
+    card_inputs["inventories"][1].write_text("")
+    write_ledger(card_inputs["ledgers"][1], [ledger_row(name, "unlabelled") for name in ("B.jpg", "a.jpg")])
+    dataset.write_card(**card_inputs)
+    warnings = json.loads(card_inputs["card_json"].read_text())["warnings"]
+    (told,) = [text for text in warnings if "differ only in case" in text]
+    assert "'A.jpg' and 'a.jpg'" in told and "2 such names in all" in told

@@ -76,3 +76,12 @@ def test_unwritable_folder_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
     with pytest.raises(InputError, match="results: disk: found read-only file system"):
         disk.check_writable("results")
+
+
+def test_a_disk_with_room_is_not_called_full_and_one_without_is(tmp_path, monkeypatch):
+    assert disk.full(tmp_path) is None
+    monkeypatch.setattr(disk, "_LITTLE", 2**62)
+    problem = disk.full(tmp_path)
+    assert problem.file == str(tmp_path)
+    assert problem.found.startswith("no space left on device (")
+    assert "run again" in problem.cure

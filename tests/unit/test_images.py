@@ -167,6 +167,13 @@ def test_sixteen_bits_keep_their_upper_eight():
         assert np.asarray(Image.open(io.BytesIO(encoded)))[0, :, 0].tolist() == [0, 0, 1, 128, 255]
 
 
+def test_transparent_value_of_sixteen_bits_is_laid_on_white():
+    values = np.array([[0, 1, 32768, 65535]], dtype=np.uint16)
+    data = encode(Image.fromarray(values), "PNG", transparency=32768)
+    encoded, *_ = to_record_bytes(data, probe(data))
+    assert np.asarray(Image.open(io.BytesIO(encoded)))[0, :, 0].tolist() == [0, 0, 255, 255]
+
+
 def sixteen_bit_rgb_png() -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -194,3 +194,20 @@ def test_output_names():
         "b.jpeg": "b.jpg",
         "c": "c.jpg",
     }
+    assert set(output_names(["e\u0301.jpg", "\u00e9.jpg"]).values()) == {"e\u0301.jpg", "\u00e9-2.jpg"}
+
+
+def test_output_names_fit_into_a_folder(tmp_path):
+    long = [
+        "n" * 251 + ".jpg",
+        "N" * 251 + ".JPG",
+        "x/" + "n" * 251 + ".png",
+        "x/" + "\u65e5" * 83 + ".png",
+        "n" * 240 + ".gif",
+    ]
+    names = output_names(long)
+    assert names[long[0]] == long[0]
+    assert len({name.casefold() for name in names.values()}) == len(long)
+    for name in names.values():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")

@@ -179,6 +179,30 @@ def test_file_name_in_the_annotation_decides_last(named):
     assert reasons(found) == {"photo.jpg": ["matched_by_filename"]}
 
 
+def test_case_counts_last():
+    put("d/IMG_1.JPG")
+    put("d/img_2.jpg")
+    put("x/Img_1.xml", voc_xml("other.jpg", (64, 48), []))
+    put("labels.csv", HEADER + "IMG_2.PNG,64,48,cup,1,2,30,40\n")
+    found = scan(config(source(annotations="x")))
+    assert matches(found) == {"IMG_1.JPG": "x/Img_1.xml", "img_2.jpg": None}
+    assert reasons(found) == {"IMG_1.JPG": ["matched_by_filename"]}
+    (told,) = lines(found)["IMG_1.JPG"]["problems"]
+    assert (told["found"], told["done"]) == ("other.jpg", "matched with IMG_1.JPG: the names differ in case only")
+    found = scan(config(csv_source()))
+    assert matches(found) == {"IMG_1.JPG": None, "img_2.jpg": "labels.csv"}
+    # The right case goes first, and of several that differ in case none is taken.
+    put("x/IMG_1.xml", voc_xml("IMG_1.JPG", (64, 48), [("cup", (1, 2, 3, 4))]))
+    found = scan(config(source(annotations="x")))
+    assert matches(found)["IMG_1.JPG"] == "x/IMG_1.xml"
+    assert list(reasons(found).values()) == [["image_missing"]]
+    put("d/Img_2.jpg")
+    put("labels.csv", HEADER + "IMG_2.jpg,64,48,cup,1,2,30,40\n")
+    found = scan(config(csv_source()))
+    assert (matches(found)["img_2.jpg"], matches(found)["Img_2.jpg"]) == (None, None)
+    assert reasons(found) == {name: ["annotation_ambiguous"] for name in ("img_2.jpg", "Img_2.jpg")}
+
+
 def test_stale_file_name_does_not_matter_where_the_path_tells():
     for name, named in (("a", "b"), ("b", "a")):
         put(f"d/{name}.jpg")
@@ -268,6 +292,43 @@ def test_unreadable_annotations_stay_with_their_images():
         "entity.jpg": ["annotation_unsafe"],
     }
     assert all(line["annotation"] is None for line in lines(found).values())
+
+
+# --- Labels ------------------------------------------------------------------------------------------------------
+
+
+def test_label_that_is_one_of_the_list_but_for_its_spelling():
+    put("d/a.jpg")
+    names = ["traffic light", "Traffic-Light", "trafficlight", "traffic  light", "dog", "Hund", "traffic lihgt", "  "]
+    put("d/a.xml", voc_xml("a.jpg", (64, 48), [(name, (1, 2, 30, 40)) for name in names]))
+    (line,) = lines(
+        scan(labels={"classes": ["traffic light", "Dog", "DOG"], "aliases": {"Hund": "Dog", "dog": "D_O-g"}})
+    ).values()
+    light = "traffic light"
+    # Two classes are called dog: which of them is meant cannot be told, not even by way of an alias.
+    assert line["annotation"]["classes"] == [light, light, light, light, None, "Dog", None, None]
+    told = [(p["reason"], p["field"], p["before"], p.get("after")) for p in line["problems"]]
+    assert told == [
+        ("label_spelling", "box 2", "Traffic-Light", light),
+        ("label_spelling", "box 3", "trafficlight", light),
+        ("label_unknown", "box 5", "dog", None),
+        ("label_unknown", "box 7", "traffic lihgt", None),
+    ]
+    assert "the nearest class is 'traffic light'" in line["problems"][3]["done"]
+    for shard in inventory.write(scan(labels={"classes": [light]}), "out"):
+        for read in read_manifest(f"out/{shard}.jsonl"):
+            assert (read.problems[0].before, read.problems[0].after) == ("Traffic-Light", light)
+
+
+def test_without_a_list_each_label_is_a_class():
+    put("d/a.jpg")
+    put(
+        "d/a.xml",
+        voc_xml("a.jpg", (64, 48), [(name, (1, 2, 30, 40)) for name in (" r2-d2 ", "r2d2", "R2D2", "r2\nd2")]),
+    )
+    found = scan()
+    assert found.classes == ("R2D2", "r2 d2", "r2-d2", "r2d2")
+    assert reasons(found) == {}
 
 
 # --- Tables ------------------------------------------------------------------------------------------------------
@@ -390,6 +451,64 @@ def test_added_images_move_nothing():
     assert before.items() <= after.items()
 
 
+def test_groups_file_goes_before_the_expression_and_its_splits_before_all_else():
+    for name in ("train/a1", "train/a2", "train/b1", "train/b2", "test/c"):
+        put(f"d/{name}.jpg")
+        put(f"d/{name}.xml")
+    rows = ["image,group,split", "train/a1.jpg,one,val", "test/c.jpg,one,val", "train/b1.jpg,two,"]
+    put("groups.csv", "\n".join(rows))
+    found = scan(config(group="[ab](?=[0-9])", groups="groups.csv"))
+    assert splits(found) == {
+        "train/a1.jpg": "val",
+        "test/c.jpg": "val",
+        **dict.fromkeys(["train/a2.jpg", "train/b1.jpg", "train/b2.jpg"], "train"),
+    }
+    assert {name: line["group"] for name, line in lines(found).items()} == {
+        "train/a1.jpg": "one",
+        "test/c.jpg": "one",
+        "train/a2.jpg": "a",
+        "train/b1.jpg": "two",
+        "train/b2.jpg": "b",
+    }
+
+
+def test_group_without_a_split_goes_by_the_hash_of_its_name():
+    for index in range(60):
+        put(f"d/{index}.jpg")
+    put("d/1.xml")
+    put("groups.csv", "image,group\n" + "".join(f"{index}.jpg,{'gh'[index % 2]}\n" for index in range(40)))
+    found = splits(scan(config(groups="groups.csv", fractions={"train": 0.5, "val": 0, "test": 0.5})))
+    fractions = {"train": 0.5, "val": 0, "test": 0.5}
+    assert {found[f"{index}.jpg"] for index in range(0, 40, 2)} == {assign("g", fractions)}
+    assert {found[f"{index}.jpg"] for index in range(1, 40, 2)} == {assign("h", fractions)}
+    # All others go where they would go without the file.
+    without = splits(scan(config(fractions=fractions)))
+    assert all(found[f"{index}.jpg"] == without[f"{index}.jpg"] for index in range(40, 60))
+
+
+def test_changed_groups_file_places_anew_and_a_broken_one_is_refused(young):
+    for name in ("a", "b"):
+        put(f"d/train/{name}.jpg")
+        put(f"d/train/{name}.xml")
+    data = config(groups="groups.csv")
+    time.sleep(0.02)
+
+    def refreshed() -> dict[str, list[str]]:
+        inventory.refresh(data, LABELS, "cache", "out", lambda text: None)
+        manifests = {split: f"out/{split}-00000-of-00001.jsonl" for split in ("train", "val")}
+        return {split: [line.id for line in read_manifest(path)] for split, path in manifests.items()}
+
+    put("groups.csv", "image,group,split\ntrain/a.jpg,g,val\n")
+    assert refreshed() == {"train": ["train/b.jpg"], "val": ["train/a.jpg"]}
+    put("groups.csv", "image,group,split\ntrain/b.jpg,g,val\n")
+    assert refreshed() == {"train": ["train/a.jpg"], "val": ["train/b.jpg"]}
+    put("groups.csv", "image,group,split\n")
+    assert refreshed() == {"train": ["train/a.jpg", "train/b.jpg"], "val": []}
+    put("groups.csv", "image,group,split\ntrain/b.jpg,g,dev\n")
+    with pytest.raises(InputError, match="found the split 'dev'"):
+        refreshed()
+
+
 # --- Classes -----------------------------------------------------------------------------------------------------
 
 
@@ -508,7 +627,7 @@ def test_only_the_shard_of_a_change_is_written():
     data = config(source(split="train"), shards=4)
     inventory.write(scan(data), "out")
     before = stamps()
-    assert len(before) == 14
+    assert len(before) == 15
     put("d/3.xml", voc_xml("3.jpg", (64, 48), [("cup", (1, 2, 31, 40))]))
     inventory.write(scan(data), "out")
     changed = {name for name, stamp in stamps().items() if before[name] != stamp}
@@ -535,6 +654,7 @@ def test_manifests_of_shards_that_are_gone_are_removed_and_other_files_stay():
     assert set(stamps()) == {
         "classes.txt",
         "classes.json",
+        "origins.json",
         "notes.jsonl",
         *(f"{name}.jsonl" for name in shard_names(2)),
     }

@@ -117,12 +117,16 @@ def test_write_label_map_takes_the_configured_list_as_it_is(tmp_path):
     assert label_map.write_label_map(classes, out, ["z", "b"]) == {"z": 1, "b": 2}
 
 
-def test_no_class_at_all_is_an_error(tmp_path):
+def test_no_class_at_all_is_an_error_where_something_is_to_be_learnt(tmp_path):
     classes, out = tmp_path / "classes.txt", tmp_path / "label_map.pbtxt"
     classes.write_text("\n")
-    with pytest.raises(InputError, match=r"classes\.txt: classes: found none"):
-        label_map.write_label_map(classes, out, None)
-    assert not out.exists()
+    assert label_map.write_label_map(classes, out, None) == {}
+    assert label_map.read_label_map(out) == {}
+    with pytest.raises(InputError, match=r"found no labelled object in any image that can be used\."):
+        label_map.highest_id(out)
+    classes.write_text("b\na\n")
+    label_map.write_label_map(classes, out, None)
+    assert label_map.highest_id(out) == 2
 
 
 # The inventory gives names on one line, each run of white space one blank.

@@ -47,7 +47,7 @@ def picture(folder, name, size=(40, 20), mode="RGB", kind="JPEG"):
 def row(path, label="cat", box=(4, 5, 24, 15), size=(40, 20), difficult=0, truncated=0):
     edges = box if label else ("",) * 4
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return [path.name, *size, label, *edges, difficult, truncated, "train", path.name, str(path), digest]
+    return [path.name, *size, label, *edges, difficult, truncated, 0, "train", path.name, str(path), digest]
 
 
 def write_boxes(path, rows):
@@ -89,6 +89,7 @@ def test_fields_of_an_image(shard, label_map, tmp_path):
         "image/object/class/label": [1, 2],
         "image/object/class/text": [b"cat", "dög".encode()],
         "image/object/difficult": [0, 1],
+        "image/object/is_crowd": [0, 0],
         "image/object/truncated": [0, 0],
         "image/object/view": [b"Unspecified", b"Unspecified"],
         "image/source_id": [b"2836059931555064"],

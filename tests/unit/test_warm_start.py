@@ -12,10 +12,10 @@ from odtl.checkpoints import class_rows, move_rows
 from odtl.last_model import Change, Data, LastModel, compare, model_id, read_images, read_last, write_last
 from odtl.warm_start import MAX_LINEAGE, Start, WarmStart, decide, lineage_of
 
-HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax,difficult,truncated,split,group,image,sha256\n"
+HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax,difficult,truncated,crowd,split,group,image,sha256\n"
 ROWS = [
-    "a.jpg,64,48,cat,1,2,30,40,0,0,train,a.jpg,images/a.jpg,11\n",
-    "b.jpg,64,48,,,,,,,,train,b.jpg,images/b.jpg,22\n",
+    "a.jpg,64,48,cat,1,2,30,40,0,0,0,train,a.jpg,images/a.jpg,11\n",
+    "b.jpg,64,48,,,,,,,,,train,b.jpg,images/b.jpg,22\n",
 ]
 POLICY = {"when": "always", "max_change": 0.1, "train_steps": 0.25, "learning_rate": 0.5}
 LABELS = {"cat": 1, "dog": 2}
@@ -39,7 +39,7 @@ def changed(count):
 @pytest.mark.parametrize(
     ("row", "old", "new", "differs"),
     [
-        (0, ",40,0,0", ",41,0,0", True),
+        (0, ",40,0,0,0", ",41,0,0,0", True),
         (0, ",cat,", ",dog,", True),
         (0, ",train,", ",val,", True),
         (1, ",22", ",23", True),
