@@ -12,14 +12,30 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: run check changes dry-run report test lint lock demo-weights gpu clean-results help
+.PHONY: run check data fetch searches converted changes dry-run report test lint lock demo-weights gpu clean-results help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/run.stamp ## train, evaluate, export and try a detector
 	$(SNAKEMAKE)
 
-check: TARGET = results/dataset/card.txt
-check: $(VENV)/run.stamp ## check and count the data, and stop there
+check: TARGET = check
+check: $(VENV)/run.stamp ## check the data, show what is worth a look, and stop there
+	$(SNAKEMAKE) --quiet rules progress
+
+data: TARGET = data
+data: $(VENV)/run.stamp ## make all of the data, TFRecords too, and train nothing
+	$(SNAKEMAKE)
+
+fetch: TARGET = fetch
+fetch: $(VENV)/run.stamp ## fetch the images that sources name by their addresses, and stop there
+	$(SNAKEMAKE)
+
+searches: TARGET = searches
+searches: $(VENV)/run.stamp ## make the lists of addresses that the configuration looks for
+	$(SNAKEMAKE)
+
+converted: TARGET = converted
+converted: $(VENV)/run.stamp ## write the data set as COCO, VOC, YOLO and CSV
 	$(SNAKEMAKE)
 
 changes: $(VENV)/run.stamp ## say what changed since the last run, and what that makes stale (ALL=1: every change)
