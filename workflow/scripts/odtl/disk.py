@@ -53,7 +53,7 @@ def check_writable(folder: str | os.PathLike) -> None:
 
 
 def full(folder: str | os.PathLike) -> Problem | None:
-    """Return the problem of a disk that is as good as full, for where the error itself was told by others; else None."""
+    """Return the problem of a disk that is as good as full, where others told the error; else None."""
     free = shutil.disk_usage(folder).free
     if free >= _LITTLE:
         return None
