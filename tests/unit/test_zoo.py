@@ -109,11 +109,11 @@ def test_every_model_is_one_that_official_vision_builds_its_configuration_of(tf,
     from official.core import exp_factory
     from official.vision import registry_imports  # noqa: F401 - registers the factories
 
-    from odtl.experiment import _override
+    from odtl.overriding import override_config
 
     assert len(models) >= 14
     for name, entry in models.items():
-        config = _override(exp_factory.get_exp_config(entry.factory), entry.settings, name)
+        config = override_config(exp_factory.get_exp_config(entry.factory), entry.settings, name)
         made = config.as_dict()
         for key, value in flatten(entry.settings).items():
             found = made

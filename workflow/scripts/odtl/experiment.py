@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from odtl.config import nearest
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open
+from odtl.overriding import factory_config, override_config, plain
 
 # The shuffle buffer holds encoded images; the largest photographs must not fill the memory.
 SHUFFLE_BYTES = 256 * 1024**2
@@ -83,22 +83,22 @@ def build_experiment(
     if problems:
         raise InputError(problems, "The experiment cannot be built")
 
-    config = _factory_config(factory)
+    config = factory_config(factory)
     for override, source in ((RECIPE, "recipe"), (settings, "zoo")):
-        _override(config, override, source)
+        override_config(config, override, source)
     image_size = schedule.get("image_size")
     if image_size is None and not config.task.model.input_size:
         raise InputError(Problem("config", "image_size", "nothing", "This model has no size of its own: give pixels."))
-    _override(config, _model_part(num_classes, image_size, schedule, init_checkpoint, restore), "schedule")
-    _override(config, _data_part(schedule, train_records, val_records, train_summary, val_summary), "data")
-    _override(config, _trainer_part(schedule, val_summary), "schedule")
-    _override(config, _norm_part(config, schedule["train_steps"]), "schedule")
-    _override(config, overrides, "overrides")
+    override_config(config, _model_part(num_classes, image_size, schedule, init_checkpoint, restore), "schedule")
+    override_config(config, _data_part(schedule, train_records, val_records, train_summary, val_summary), "data")
+    override_config(config, _trainer_part(schedule, val_summary), "schedule")
+    override_config(config, _norm_part(config, schedule["train_steps"]), "schedule")
+    override_config(config, overrides, "overrides")
     if config.task.model.num_classes != num_classes + 1:
         found = str(config.task.model.num_classes)
         cure = f"The label map has {num_classes} classes, and id 0 is the background: leave this key out."
         raise InputError(Problem("overrides", "task.model.num_classes", found, cure))
-    return _plain(config.as_dict())
+    return plain(config.as_dict())
 
 
 def _model_part(num_classes, image_size, schedule, init_checkpoint, restore) -> dict:
@@ -200,7 +200,7 @@ def _trainer_part(schedule, val_summary) -> dict:
 def write_experiment(experiment: Mapping[str, Any], path: str | os.PathLike) -> None:
     """Write an experiment, as `build_experiment` gives it, as YAML; whole or not at all."""
     with atomic_open(path) as stream:
-        yaml.safe_dump(_plain(experiment), stream, sort_keys=True, allow_unicode=True)
+        yaml.safe_dump(plain(experiment), stream, sort_keys=True, allow_unicode=True)
 
 
 def read_experiment(path: str | os.PathLike, factory: str):
@@ -214,78 +214,9 @@ def read_experiment(path: str | os.PathLike, factory: str):
         raise InputError(
             Problem(str(path), "(top level)", type(content).__name__, "An experiment is a mapping: task, trainer, ...")
         )
-    config = _override(_factory_config(factory), content, str(path))
+    config = override_config(factory_config(factory), content, str(path))
     config.lock()
     return config
-
-
-def _factory_config(factory: str):
-    """Return the unlocked default configuration of a factory."""
-    from official.core import exp_factory
-    from official.vision import registry_imports  # noqa: F401 - registers the factories
-
-    try:
-        return exp_factory.get_exp_config(factory)
-    except LookupError:
-        raise InputError(
-            Problem("zoo", "factory", repr(factory), "official.vision has no experiment of that name.")
-        ) from None
-
-
-def _override(config, override: Mapping[str, Any], source: str):
-    """Override and validate `config` in place; InputError for keys that it lacks or values that cannot be."""
-    problems = list(_misfits(config, override, source))
-    if problems:
-        raise InputError(problems, "The experiment has settings that official.vision does not know")
-    try:
-        config.override(_plain(override), is_strict=True)
-        config.validate()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            Problem(source, "experiment", str(error), "official.vision refuses this value: see experiment.yaml.")
-        ) from error
-    return config
-
-
-def _misfits(config, override: Mapping[str, Any], source: str, path: tuple = ()) -> Iterator[Problem]:
-    """Yield a problem for each key of `override` that `config` does not have, and each value of another type.
-
-    official.vision's own strict override makes a new, lenient configuration where the present value is None, and so
-    lets misspelt keys through there; and it takes any value for a number.
-    """
-    # as_dict() leaves out the alternatives that are not chosen, which an override may well choose.
-    known = sorted(set(vars(config)) - set(config.RESERVED_ATTR))
-    for key, value in override.items():
-        where = ".".join([*path, str(key)])
-        if key not in known:
-            cure = f"There is no such key.{nearest(key, known)} Keys here: {', '.join(known)}."
-            yield Problem(source, where, repr(value), cure)
-            continue
-        present = getattr(config, key)
-        nested = present if hasattr(present, "as_dict") else _declared(config, key)
-        if isinstance(value, Mapping) and nested is not None:
-            yield from _misfits(nested, value, source, (*path, str(key)))
-        elif expected := _expected_type(present, value):
-            yield Problem(source, where, repr(value), f"{expected} is expected here.")
-
-
-def _expected_type(present: Any, value: Any) -> str:
-    """Say what kind of value belongs where `present` stands, or "" where `value` is of that kind or may be."""
-    if hasattr(present, "as_dict"):
-        return "" if isinstance(value, Mapping) else "A mapping"
-    if isinstance(present, bool):
-        return "" if isinstance(value, bool) else "True or false"
-    if isinstance(present, int | float):
-        return "" if isinstance(value, int | float | None) and not isinstance(value, bool) else "A number"
-    return ""
-
-
-def _declared(config, key: str):
-    """Return the default of the configuration type that a field is declared with, or None where it is a plain value."""
-    from official.modeling.hyperparams import base_config
-
-    declared = type(config)._get_subconfig_type(key, subconfig_type=base_config.Config)
-    return None if declared is base_config.Config else declared()
 
 
 def _path_problems(paths: Sequence[str]) -> Iterator[Problem]:
@@ -293,10 +224,3 @@ def _path_problems(paths: Sequence[str]) -> Iterator[Problem]:
         if re.search(r"[,*?\[]", str(path)):
             cure = "official.vision takes , * ? and [ for patterns: move the results to a path without them."
             yield Problem(str(path), "path of a record", repr(str(path)), cure)
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` with tuples as lists and mappings as plain dictionaries: what safe YAML holds."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
