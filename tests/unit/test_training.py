@@ -15,7 +15,8 @@ from odtl.errors import InputError
 from odtl.experiment import build_experiment, read_experiment, write_experiment
 from odtl.last_model import Data, model_id, read_last
 from odtl.records import frame, serialize
-from odtl.training import Score, best_of, train
+from odtl.training import train
+from odtl.training.options import Options
 from odtl.training_state import State
 from odtl.warm_start import WarmStart, settings_of, shorten
 
@@ -384,6 +385,48 @@ def test_diverged_training_stops_with_advice_and_without_result(folder, killed):
     assert not list(folder.glob("diverged-ckpt*"))
 
 
+def test_training_ends_where_the_ap_no_longer_rises_and_goes_on_with_more_patience(folder, killed):
+    # Such small steps change nothing: every evaluation gives the same AP.
+    path = make_experiment(folder, "stopped", train_steps=8, validation_interval=2, learning_rate=1e-12)
+    impatient = Options(early_stopping={"patience": 1, "min_delta": 0.0})
+    summary, told = run(folder, path, "stopped", options=impatient)
+    assert "Stopped early: the AP has not risen since step 2 (" in told
+    assert summary["stopped_early"].endswith("1 evaluations ago")
+    assert (summary["steps"], summary["planned_steps"]) == (4, 8)
+    assert [entry["step"] for entry in summary["validation"]] == [2, 4]
+    summary, told = run(folder, path, "stopped", options=impatient)
+    assert "the model is kept" in told
+    assert summary["steps"] == 4
+    summary, told = run(folder, path, "stopped")
+    assert "Going on from step 4 of 8." in told
+    assert (summary["steps"], summary["stopped_early"]) == (8, None)
+    # What it has learnt since then it would not have.
+    summary, told = run(folder, path, "stopped", options=impatient)
+    assert summary["resumed_at"] is None
+    assert summary["steps"] == 4
+
+
+def test_frozen_layers_keep_their_weights_and_statistics(folder, killed):
+    path = make_experiment(folder, "frozen", val=None, train_steps=2, warmup_steps=0, learning_rate=0.5)
+    run(folder, path, "frozen", options=Options(freeze=2))
+    trained, config = load_model(path, FACTORY, folder / "frozen-ckpt")
+    before = build_model(config)
+    weights_of(before).read(str(folder / "pretrained")).expect_partial()
+    layers = [
+        [np.allclose(one, two) for one, two in zip(old.get_weights(), new.get_weights(), strict=True)]
+        for old, new in zip(before.backbone.layers, trained.backbone.layers, strict=True)
+        if old.weights
+    ]
+    assert all(all(same) for same in layers[:2])
+    assert not any(all(same) for same in layers[2:])
+
+
+def test_more_layers_to_freeze_than_there_are_is_refused(folder, killed):
+    path = make_experiment(folder, "frozen", val=None)
+    with pytest.raises(InputError, match=r"freeze.*99.*The backbone has \d+ layers"):
+        run(folder, path, "refused", options=Options(freeze=99))
+
+
 def fill(folder):
     for name in ("checkpoints", "best/3", "events/train", "last"):
         (folder / name).mkdir(parents=True)
@@ -420,13 +463,6 @@ def test_history_survives_a_line_cut_short(tmp_path):
     state.rewind(1)
     state.record(2, loss=0.5)
     assert state.history() == [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}]
-
-
-def test_best_is_the_highest_known_ap_and_of_equal_ones_the_latest():
-    scores = [Score(1, 0.5, 0.9), Score(2, -1.0, -1.0), Score(3, 0.5, 0.8), Score(4, 0.4, 0.9), Score(5, math.nan, 0.0)]
-    assert best_of(scores) == scores[2]
-    assert best_of([scores[1], scores[4]]) is None
-    assert best_of([]) is None
 
 
 def test_data_are_no_setting(folder):

@@ -39,6 +39,9 @@ rule train:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
         state="results/{experiment}/training",
         normalisation=lambda wildcards: {"normalisation": canonical(model_of(wildcards.experiment).normalisation)},
+        options=lambda wildcards: {
+            key: value for key, value in SETTINGS[wildcards.experiment].items() if key in {"freeze", "early_stopping"}
+        },
         # Snakemake does not compare what depends on the input: how the next training starts must not cause one.
         leaks=lambda wildcards, input: config["data"]["leaks"],
         warm_start=lambda wildcards, input: SETTINGS[wildcards.experiment]["warm_start"],

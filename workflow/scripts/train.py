@@ -11,6 +11,7 @@ from odtl.label_map import read_label_map
 from odtl.last_model import Data, read_images
 from odtl.sidecars import check_sizes, recorded_sha256
 from odtl.training import train
+from odtl.training.options import Options
 from odtl.warm_start import WarmStart
 
 with logged(snakemake.log[0]):
@@ -38,4 +39,5 @@ with logged(snakemake.log[0]):
         snakemake.output.summary,
         snakemake.params.normalisation["normalisation"],
         warm_start=warm_start,
+        options=Options.of(snakemake.params.options),
     )

@@ -103,7 +103,7 @@ def plan_training(
     """Return from where a training starts, on which schedule, and what its state belongs to.
 
     config:     the ExperimentConfig of the full training. factory: the kind of experiment.
-    parts:      of the fingerprint of the full training: `given`, `experiment`, `normalisation`.
+    parts:      of the fingerprint of the full training: `given`, `experiment`, `normalisation`, `options`.
     warm_start: None where the training never starts warm.
     """
     if not warm_start:
@@ -113,6 +113,7 @@ def plan_training(
         config,
         factory=factory,
         normalisation=parts["normalisation"],
+        options=parts["options"],
         pretrained=origin.get("sha256"),
         official=metadata.version("tf-models-official"),
     )

@@ -1,0 +1,75 @@
+"""official.vision's trainer, made to start faster and to take its data from `inputs`."""
+
+from odtl.training.freezing import freeze_first
+from odtl.training.inputs import build_inputs
+from odtl.training.options import Options
+
+
+def make_trainer(config, options: Options, evaluates: bool):
+    """Return the trainer of an ExperimentConfig, with its model and optimizer; call it in the strategy's scope.
+
+    evaluates: whether there are validation images to evaluate on.
+    """
+    from official.core import task_factory, train_utils
+
+    task = task_factory.get_task(config.task)
+    model = task.build_model()
+    if isinstance(options.freeze, int):
+        freeze_first(model, options.freeze)
+    optimizer = train_utils.create_optimizer(task, config)
+    trainer = _trainer_class(options)(config, task, model=model, optimizer=optimizer, train=True, evaluate=evaluates)
+    # A graph that makes variables while it is traced is traced a second time.
+    if hasattr(trainer.optimizer, "_create_all_weights"):
+        trainer.optimizer._create_all_weights(trainer.model.trainable_variables)
+    return trainer
+
+
+def _trainer_class(options: Options):
+    """Return official.vision's trainer, made to start faster.
+
+    AutoGraph rewrites the source of every function that a graph is traced from, which takes longer than all the rest,
+    and detectors hardly need it: so each step is traced as it is first, and rewritten only if it turns out to branch on
+    a tensor.
+    """
+    import orbit
+    import tensorflow as tf
+    from official.core import base_trainer
+
+    class Trainer(base_trainer.Trainer):
+        def distribute_dataset(self, build, params):
+            # Ours takes the place of the task's own function.
+            def ours(params, input_context=None):
+                return build_inputs(self.task, params, options, input_context)
+
+            distribute = super().distribute_dataset
+            try:
+                return tf.autograph.experimental.do_not_convert(distribute)(ours, params)
+            except tf.errors.OperatorNotAllowedInGraphError:
+                return distribute(ours, params)
+
+        def create_train_loop_fn(self):
+            return orbit.utils.create_loop_fn(_Traced(self.train_step))
+
+        def create_eval_loop_fn(self, has_state: bool):
+            return orbit.utils.create_loop_fn(_Traced(self.eval_step))
+
+    return Trainer
+
+
+class _Traced:
+    """A step as a graph: without AutoGraph where its code allows that, with it otherwise."""
+
+    def __init__(self, step) -> None:
+        import tensorflow as tf
+
+        self._step = step
+        self._graph = tf.function(step, autograph=False)
+
+    def __call__(self, *args):
+        import tensorflow as tf
+
+        try:
+            return self._graph(*args)
+        except tf.errors.OperatorNotAllowedInGraphError:
+            self._graph = tf.function(self._step)
+            return self._graph(*args)
