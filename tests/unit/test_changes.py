@@ -261,17 +261,18 @@ def test_annotation_without_image_is_a_problem_not_an_image(tmp_path):
 CONFIG = {
     "data": {"shards": 2, "sources": [{"format": "voc", "images": "a"}]},
     "labels": {"classes": None, "aliases": {}},
-    "training": {"batch_size": 8, "augmentation": {"hflip": True}},
+    "training": {"batch_size": 8, "augmentation": {"hflip": True}, "seed": 1, "seeds": 1},
     "experiments": {"one": {"model": "demo"}, "two": {"model": "demo", "batch_size": 4}},
+    "sweeps": {},
 }
 
 
 @pytest.mark.parametrize(
     ("alter", "told"),
     [
-        ({"training": {"batch_size": 16, "augmentation": {"hflip": True}}}, ["training.batch_size: 8 -> 16 (of one)"]),
+        ({"training": {**CONFIG["training"], "batch_size": 16}}, ["training.batch_size: 8 -> 16 (of one)"]),
         (
-            {"training": {"batch_size": 8, "augmentation": {"hflip": False}}},
+            {"training": {**CONFIG["training"], "augmentation": {"hflip": False}}},
             ["training.augmentation.hflip: true -> false"],
         ),
         ({"labels": {"classes": ["a", "b"], "aliases": {}}}, ['labels.classes: null -> ["a", "b"]']),
@@ -289,6 +290,19 @@ CONFIG = {
 )
 def test_settings_are_told_by_their_dotted_key(alter, told):
     assert [str(change) for change in compare_settings(CONFIG, {**CONFIG, **alter})] == told
+
+
+def test_change_of_a_base_is_one_of_its_sweeps_and_seeds():
+    sweeps = {"sizes": {"base": "two", "vary": {"image_size": [128]}}}
+    before = {**CONFIG, "sweeps": sweeps}
+    after = {**before, "experiments": {"one": {"model": "demo"}, "two": {"model": "demo", "batch_size": 2, "seeds": 2}}}
+    changed = {change.key: change.experiments for change in compare_settings(before, after)}
+    two = ("sizes-image_size-128", "sizes-image_size-128-seed-2", "two", "two-seed-2")
+    assert changed == {"experiments.two.batch_size": two, "experiments.two.seeds": two}
+    vary = {"sizes": {"base": "two", "vary": {"image_size": [128, 256]}}}
+    (change,) = compare_settings(before, {**before, "sweeps": vary})
+    assert str(change) == "sweeps.sizes.vary.image_size: [128] -> [128, 256]"
+    assert change.experiments == ("sizes-image_size-128", "sizes-image_size-256")
 
 
 def test_order_of_keys_and_kind_of_number_are_no_change():

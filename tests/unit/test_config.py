@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from odtl.config import check_config, check_files, experiment_settings, nearest
-from odtl.errors import InputError
+from odtl.config import check_config, check_files, experiment_settings
+from odtl.errors import InputError, nearest
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"

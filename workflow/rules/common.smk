@@ -26,6 +26,7 @@ from odtl import disk, inventory, label_map, listing, manifest, run_lock, runnin
 from odtl.config import canonical, check_config, check_files, experiment_settings
 from odtl.duplicates import groups_file
 from odtl.errors import InputError
+from odtl.experiments import trainings_of, written_out
 from odtl.files import sha256_of
 from odtl.provenance import keep_records
 from odtl.sources import script_digest
@@ -137,9 +138,11 @@ with told_clearly():
 if LOCK:
     atexit.register(tell_full_disk if LOCK.held else repeat_refusal)
 
-# Sorted: another order of keys in the configuration is no change.
-EXPERIMENTS = sorted(config["experiments"])
-SETTINGS = {name: experiment_settings(config, name) for name in EXPERIMENTS}
+# By the name of the folder: with sweeps and several seeds these are more than the configuration has experiments.
+TRAININGS = trainings_of(config)
+EXPERIMENTS = list(TRAININGS)
+WRITTEN_OUT = written_out(config)
+SETTINGS = {name: experiment_settings(WRITTEN_OUT, name) for name in EXPERIMENTS}
 MODELS = sorted({settings["model"] for settings in SETTINGS.values()})
 SHARDS = {
     split: [shard_name(split, i, config["data"]["shards"]) for i in range(config["data"]["shards"])] for split in SPLITS

@@ -1,8 +1,8 @@
 """The user's configuration: checked as a whole before anything else reads it."""
 
-import difflib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
 from odtl.annotations.formats import FORMATS
-from odtl.errors import InputError, Problem
+from odtl.errors import InputError, Problem, nearest
+from odtl.experiments import Experiment, experiments_of, trainings_of
 
 # What the workflow proposes; it cannot go by it at the same time.
 PROPOSED_GROUPS = "results/dataset/groups.csv"
@@ -25,12 +26,49 @@ def check_config(config: Mapping[str, Any], schema_path: str | Path, model_names
     """
     schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
     validator = Draft202012Validator(schema, format_checker=FormatChecker(["regex"]))
-    problems = [problem for error in validator.iter_errors(config) for problem in _explain(error, schema)]
+    problems = _schema_problems(validator, config)
     # What a value means can only be judged once its type is right.
     if not problems:
-        problems = list(_check_meaning(config, sorted(model_names)))
+        # Sweeps and seeds that cannot be told apart, or lack their base, end it here.
+        experiments, _ = experiments_of(config), trainings_of(config)
+        settings = {name: experiment.settings for name, experiment in experiments.items()}
+        written_out = {**config, "experiments": settings, "sweeps": {}}
+        problems = _schema_problems(validator, written_out) or list(_check_meaning(written_out, sorted(model_names)))
+        problems = _told_of_sweeps(problems, experiments)
     if problems:
         raise InputError(problems, "The configuration cannot be used")
+
+
+def _schema_problems(validator: Draft202012Validator, config: Mapping[str, Any]) -> list[Problem]:
+    return [problem for error in validator.iter_errors(config) for problem in _explain(error, validator.schema)]
+
+
+def _told_of_sweeps(problems: Iterable[Problem], experiments: Mapping[str, Experiment]) -> list[Problem]:
+    """Return the problems in the user's terms: what a sweep has made is in the configuration as that sweep."""
+    problems = list(problems)
+    told = {(problem.field, problem.found, problem.cure) for problem in problems}
+    found = []
+    for problem in problems:
+        # Names may have dots and begin alike: the longest one that fits is it.
+        names = [name for name in experiments if f"{problem.field}.".startswith(f"experiments.{name}.")]
+        experiment = experiments[max(names, key=len)] if names else None
+        if experiment is None or experiment.sweep is None:
+            found.append(problem)
+            continue
+        key = problem.field.removeprefix(f"experiments.{experiment.name}").removeprefix(".")
+        # What is wrong with the base is told there.
+        if (f"experiments.{experiment.base}.{key}", problem.found, problem.cure) not in told:
+            found.append(replace(problem, field=_sweep_field(experiment, key)))
+    # One value stands in many combinations.
+    return list(dict.fromkeys(found))
+
+
+def _sweep_field(experiment: Experiment, key: str) -> str:
+    for varied in experiment.varied:
+        if f"{key}.".startswith(f"{varied}.") or f"{varied}.".startswith(f"{key}."):
+            return f"sweeps.{experiment.sweep}.vary.{max(varied, key, key=len)}"
+    values = ", ".join(f"{varied} {value}" for varied, value in experiment.varied.items())
+    return f"sweeps.{experiment.sweep} ({values}): {key}"
 
 
 def check_files(paths: Iterable[str | Path]) -> None:
@@ -75,13 +113,6 @@ def canonical(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: canonical(value[key]) for key in sorted(value, key=str)}
     return [canonical(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Return " Did you mean ...?" with the candidate nearest to `name`, or "" where none is near."""
-    originals = {str(candidate).lower(): str(candidate) for candidate in candidates}
-    close = difflib.get_close_matches(str(name).lower(), originals, n=1, cutoff=0.6)
-    return f" Did you mean `{originals[close[0]]}`?" if close else ""
 
 
 def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

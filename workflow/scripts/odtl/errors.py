@@ -1,5 +1,6 @@
 """Errors that a person can act on: which file, which field, what was found, what to do."""
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ class InputError(Exception):
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         self.headline = headline or f"{len(self.problems)} problem(s) in the input"
         super().__init__("\n".join([f"{self.headline}:", *_lines(self.problems)]))
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Return " Did you mean ...?" with the candidate nearest to `name`, or "" where none is near."""
+    originals = {str(candidate).lower(): str(candidate) for candidate in candidates}
+    close = difflib.get_close_matches(str(name).lower(), originals, n=1, cutoff=0.6)
+    return f" Did you mean `{originals[close[0]]}`?" if close else ""
 
 
 def _lines(problems: Iterable[Problem]) -> Iterator[str]:

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from odtl.config import nearest
-from odtl.errors import InputError, Problem
+from odtl.errors import InputError, Problem, nearest
 
 
 def factory_config(factory: str):

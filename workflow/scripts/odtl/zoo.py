@@ -25,9 +25,8 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from odtl.bundle import check_checkpoint
-from odtl.config import nearest
 from odtl.download import NotFoundError, Policy, download, without_password
-from odtl.errors import InputError, Problem
+from odtl.errors import InputError, Problem, nearest
 from odtl.files import atomic_folder, sha256_of, write_json
 
 _MAX_MEMBERS = 10_000

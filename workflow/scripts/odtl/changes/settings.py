@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from odtl.experiments import trainings_of
+
 # JSON has no value like it: a key that is not there.
 ABSENT = "\0absent"
 # What a source has that does not say otherwise (config/README.md).
@@ -20,7 +22,7 @@ class SettingChange:
 
     key:           the dotted key, "training.batch_size"; entries of a list go by number, "data.sources.0.images".
     before, after: its values; `ABSENT` where there was or is none.
-    experiments:   the experiments that it is about; None where it is about all of them, or about the data.
+    experiments:   the trainings that it is about, by their folders; None where it is about all, or about the data.
     """
 
     key: str
@@ -35,7 +37,7 @@ class SettingChange:
             change = f"removed, was {value_text(self.before)}"
         else:
             change = f"{value_text(self.before)} -> {value_text(self.after)}"
-        if self.experiments is None or self.key.startswith("experiments."):
+        if self.experiments is None or self.key.startswith(("experiments.", "sweeps.")):
             return f"{self.key}: {change}"
         whose = f"of {', '.join(self.experiments)}" if self.experiments else "of no experiment: each has its own"
         return f"{self.key}: {change} ({whose})"
@@ -90,13 +92,18 @@ def _canonical(value: object) -> str:
 
 
 def _experiments(path: tuple[str, ...], config: Mapping) -> tuple[str, ...] | None:
-    if path[0] == "experiments" and len(path) > 1:
-        return (path[1],)
-    if path[0] != "training":
+    if path[0] not in ("training", "experiments", "sweeps") or (path[0] != "training" and len(path) == 1):
         return None
-    experiments = config.get("experiments", {})
-    found = tuple(name for name, own in experiments.items() if not _has(own, path[1:]))
-    return None if len(found) == len(experiments) else found
+    trainings = trainings_of(config)
+    if path[0] == "experiments":
+        concerned = [
+            name for name, each in trainings.items() if path[1] in (each.experiment.name, each.experiment.base)
+        ]
+        return tuple(concerned) or (path[1],)
+    if path[0] == "sweeps":
+        return tuple(name for name, each in trainings.items() if each.experiment.sweep == path[1])
+    found = tuple(name for name, each in trainings.items() if not _has(each.experiment.settings, path[1:]))
+    return None if len(found) == len(trainings) else found
 
 
 def _has(settings: object, path: tuple[str, ...]) -> bool:
