@@ -83,6 +83,10 @@ class Project:
     prefix: the words of a command that runs Snakemake somewhere else, for example in another namespace.
     """
 
+    # How many at once, and the ids of those that there seem to be; None: as it is.
+    gpus = 1
+    devices: str | None = None
+
     def __init__(self, folder: Path, root: Path = ROOT, prefix: Sequence[str] = (), **config) -> None:
         self.folder = folder
         self.root = root
@@ -110,8 +114,10 @@ class Project:
         """Start Snakemake in the folder; options: as for `subprocess.Popen`."""
         command = [*self.prefix, sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")]
         # --resources and --configfile take every word that follows: targets go before them.
-        command += [*arguments, "--cores", "2", "--resources", "gpu=1", "--configfile", "my.yaml"]
+        command += [*arguments, "--cores", "2", "--resources", f"gpu={self.gpus}", "--configfile", "my.yaml"]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        if self.devices is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self.devices
         return subprocess.Popen(command, cwd=self.folder, env=environment, stderr=subprocess.STDOUT, **options)
 
     def plan(self, *arguments: str) -> Run:

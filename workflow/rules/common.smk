@@ -178,6 +178,17 @@ def pretrained_of(wildcards):
     return f"results/pretrained/{settings['model']}/source.json" if settings["pretrained"] else []
 
 
+def training_threads(wildcards):
+    """Return the share of the cores that a training has beside as many others as there are GPUs for; at least one.
+
+    One at a time takes all there are. On a cluster the share is a node's, and its job has just that.
+    """
+    cores = workflow.cores
+    if not (workflow.is_main_process and cores):
+        return 64
+    return max(cores // max(min(workflow.global_resources["gpu"].value, len(EXPERIMENTS)), 1), 1)
+
+
 @functools.cache
 def checkpoint_identity(name):
     """Return what tells one pretrained checkpoint from another, whatever place it comes from."""

@@ -29,8 +29,7 @@ rule train:
         "results/logs/train/{experiment}.log",
     conda:
         "../../environment.yml"
-    # All there are: TensorFlow takes them in any case.
-    threads: 64
+    threads: training_threads
     resources:
         gpu=1,
         mem_mb=4000,

@@ -6,7 +6,7 @@ from job import logged
 from odtl.inference import detect_files
 from odtl.listing import read_listing, with_fetched
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0)):
     detect_files(
         snakemake.input.model,
         with_fetched(

@@ -6,7 +6,7 @@ from job import logged
 from odtl.evaluation import evaluate
 from odtl.sidecars import check_sizes
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0)):
     check_sizes(zip(snakemake.input.records, snakemake.input.sidecars, strict=True), "records")
     evaluate(
         snakemake.input.experiment,

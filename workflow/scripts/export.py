@@ -6,7 +6,8 @@ from job import logged
 from odtl.compare import Tolerances
 from odtl.export import export
 
-with logged(snakemake.log[0]):
+# On the CPU: a GPU belongs to the jobs that ask for one.
+with logged(snakemake.log[0], gpus=0):
     settings = snakemake.params.settings
     export(
         snakemake.input.experiment,

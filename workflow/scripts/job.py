@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from odtl import disk
+from odtl import devices, disk
 from odtl.errors import InputError
 from odtl.running_jobs import signed_on
 
@@ -47,15 +47,27 @@ class Tee:
 
 
 @contextlib.contextmanager
-def logged(log_path: str) -> Iterator[None]:
+def logged(log_path: str, gpus: int | None = None, threads: int | None = None) -> Iterator[None]:
     """Copy what the block prints to `log_path`; end the process with status 1 and a clear message on an error.
 
     The process also ends when the run that has started it has died.
+
+    gpus, threads: what the job has of them, for a block that computes with TensorFlow, which it must be the first to
+    import; None: it may take what there is.
     """
     with _told_clearly(), signed_on(os.fspath(log_path)), _log(log_path) as log:
         out, err = Tee(sys.stdout, log), Tee(sys.stderr, log)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _told_clearly():
-            yield
+            if threads is not None:
+                devices.share_threads(threads)
+            with _device(gpus, log_path):
+                yield
+
+
+def _device(gpus: int | None, log_path: str) -> contextlib.AbstractContextManager:
+    if gpus is None:
+        return contextlib.nullcontext()
+    return devices.device_for(gpus, os.fspath(log_path), lambda text: print(text, file=sys.stderr, flush=True))
 
 
 @contextlib.contextmanager

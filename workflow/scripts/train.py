@@ -14,7 +14,7 @@ from odtl.training import train
 from odtl.training.options import Options
 from odtl.warm_start import WarmStart
 
-with logged(snakemake.log[0]):
+with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=snakemake.threads):
     leak_gate.check(snakemake.params.leaks, snakemake.input.inventory)
     # Hashing all records again would take minutes for a large data set on a slow disk. A record and its sidecar are
     # written by one job, each whole, the sidecar last; one that was put there by other means hardly has the same size.

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from odtl import running_jobs
+from odtl import devices, running_jobs
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open
 from odtl.running_jobs import TRY_SECONDS, machine
@@ -192,6 +192,7 @@ def _name(owner: Owner | None) -> str:
 def _clear(folder: Path, results: Path, scheduler: Path) -> None:
     for path in (scheduler / "locks").glob("*.lock"):
         path.unlink(missing_ok=True)
+    shutil.rmtree(folder / devices.FOLDER, ignore_errors=True)
     for copy in (scheduler / "backups").rglob("*"):
         if copy.is_file():
             _mend(copy.relative_to(scheduler / "backups"), copy)

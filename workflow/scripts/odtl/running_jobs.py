@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from odtl.errors import InputError, Problem
@@ -41,25 +42,50 @@ def announce(folder: str | os.PathLike) -> None:
     os.environ[_RUN] = "\n".join([str(os.getpid()), _process_ids(), os.path.abspath(folder)])
 
 
+@dataclass(frozen=True)
+class CurrentRun:
+    """The process that has started a job.
+
+    pid, process_ids: its id, and what tells where that id means the same; folder: where its jobs sign on.
+    """
+
+    pid: int
+    process_ids: str
+    folder: Path
+
+    @property
+    def identity(self) -> str:
+        """What no other process has that starts jobs in this folder."""
+        return f"{self.pid} {self.process_ids}"
+
+
+def current_run() -> CurrentRun | None:
+    """Return the run that has started this process as a job; None where none has announced itself."""
+    run = os.environ.get(_RUN)
+    if run is None:
+        return None
+    pid, process_ids, folder = run.split("\n", 2)
+    return CurrentRun(int(pid), process_ids, Path(folder))
+
+
 @contextlib.contextmanager
 def signed_on(what: str) -> Iterator[None]:
     """Hold this job's sign while the block runs, and end the process when its run has died.
 
     what: what a person knows the job by, such as its log. Without a run that has announced itself, this does nothing.
     """
-    run = os.environ.get(_RUN)
+    run = current_run()
     if run is None:
         yield
         return
-    pid, process_ids, folder = run.split("\n", 2)
     # In a container of its own, a job cannot see its run.
-    seen = process_ids == _process_ids()
-    with _sign(Path(folder) / JOBS, what):
+    seen = run.process_ids == _process_ids()
+    with _sign(run.folder / JOBS, what):
         # Only now: a run that comes after a dead one waits for this sign from here on.
         if seen:
-            if _ended(int(pid), 0):
+            if _ended(run.pid, 0):
                 sys.exit(KILLED)
-            threading.Thread(target=_watch, args=[int(pid)], daemon=True).start()
+            threading.Thread(target=_watch, args=[run.pid], daemon=True).start()
         yield
 
 

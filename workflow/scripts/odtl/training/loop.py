@@ -97,6 +97,8 @@ class Run:
             "best": best and {"step": best.step, "AP": best.ap, "AP50": best.ap50},
             "images_per_second": self.batch_size * self.timed_steps / self.timed_seconds if self.timed_steps else None,
             "seconds": self.seconds,
+            "device": runtime.device(),
+            "parameters": self.trainer.model.count_params(),
             "started_from": "last model" if self.plan.start and self.plan.start.parent else "pretrained",
             "pretrained": self.config.task.init_checkpoint or None,
             "restored": next((entry["restored"] for entry in history if "restored" in entry), None),

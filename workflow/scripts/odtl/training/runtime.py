@@ -21,6 +21,19 @@ def strategy():
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
+def device() -> dict[str, str | None]:
+    """Return what is computed on: `kind`, GPU or CPU, the GPU's `name`, and the `id` that the job was shown."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+    return {
+        "kind": "GPU" if gpus else "CPU",
+        "name": details.get("device_name"),
+        "id": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    }
+
+
 def set_seed(seed: int | None, offset: int) -> None:
     """Seed all generators of random numbers; another offset gives other numbers."""
     if seed is not None:
