@@ -194,14 +194,14 @@ def start_of(folder, state, path, fingerprint="data", **options):
     """Return (plan, step of the checkpoint it would go on from or None) of a training, without running it."""
     found = []
 
-    def look(plan, state, *others):
+    def look(plan, options, state, *others):
         found.append((plan, state.latest()))
         raise Killed
 
     copy = folder / f"{state}-copy"
     shutil.copytree(folder / state, copy)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(training, "_Run", look)
+        patch.setattr(training, "Run", look)
         train(path, FACTORY, copy, copy / "ckpt", fingerprint, copy / "json", **options)
     shutil.rmtree(copy)
     plan, latest = found[0]
@@ -390,8 +390,8 @@ def test_training_ends_where_the_ap_no_longer_rises_and_goes_on_with_more_patien
     path = make_experiment(folder, "stopped", train_steps=8, validation_interval=2, learning_rate=1e-12)
     impatient = Options(early_stopping={"patience": 1, "min_delta": 0.0})
     summary, told = run(folder, path, "stopped", options=impatient)
-    assert "Stopped early: the AP has not risen since step 2 (" in told
-    assert summary["stopped_early"].endswith("1 evaluations ago")
+    assert "Stopped early at step 4 of 8: " in told
+    assert summary["stopped_early"] == "no better AP in the last evaluation (best AP 0.000)"
     assert (summary["steps"], summary["planned_steps"]) == (4, 8)
     assert [entry["step"] for entry in summary["validation"]] == [2, 4]
     summary, told = run(folder, path, "stopped", options=impatient)

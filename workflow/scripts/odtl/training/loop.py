@@ -73,7 +73,7 @@ class Run:
                 if self.pace.evaluation_due(step):
                     self._evaluate(step)
             if self._stopped():
-                self.progress.say(f"Stopped early: {self._why_stopped()}.")
+                self.progress.say(f"Stopped early at step {step} of {self.total}: {self._why_stopped()}.")
 
     def choose(self) -> tuple[int, str, str]:
         """Return the step and prefix of the weights to export, and why these."""
@@ -130,11 +130,9 @@ class Run:
         return stopped_at(self.scores, **self.options.early_stopping)
 
     def _why_stopped(self) -> str:
-        best = best_of(self.scores)
-        return (
-            f"the AP has not risen since step {best.step} ({format_ap(best.ap)}), "
-            f"{self.options.early_stopping['patience']} evaluations ago"
-        )
+        patience = self.options.early_stopping["patience"]
+        last = f"{patience} evaluations" if patience > 1 else "evaluation"
+        return f"no better AP in the last {last} (best AP {format_ap(best_of(self.scores).ap)})"
 
     def _read_scores(self) -> list[Score]:
         """Return the evaluations so far; none if a kill came between keeping new weights and recording their score."""
