@@ -77,7 +77,7 @@ def test_setting_is_told_by_its_key(project):
     )
     text = told(project)
     assert '\n  labels.aliases.disc: added, "ball"\n' in text
-    assert "\n  training.batch_size: 8 -> 2\n" in text
+    assert "\n  training.batch_size: null -> 2\n" in text
     assert "with another class (" in text
     assert " disc -> ball)" in text
     assert "classes:  ball is new, disc is in no image any more" in text

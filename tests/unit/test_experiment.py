@@ -23,9 +23,11 @@ SCHEDULE = {
     "validation_interval": 100,
     "image_size": 256,
     "augmentation": {"hflip": True, "scale_min": 0.5, "scale_max": 2.0},
-    "freeze_backbone": False,
+    "freeze": None,
+    "ema": None,
     "seed": 7,
 }
+FROM_DATA = dict.fromkeys(["batch_size", "train_steps", "learning_rate", "warmup_steps", "validation_interval"])
 TRAIN = {"images": 140, "max_boxes": 12, "image_bytes": 140 * 30_000}
 VAL = {"images": 20, "max_boxes": 130, "image_bytes": 20 * 30_000}
 
@@ -78,9 +80,63 @@ def test_schedule_becomes_a_cosine_with_warm_up():
     assert optimizer["warmup"]["linear"]["warmup_steps"] == 50
 
 
+def test_what_is_not_set_follows_from_the_data():
+    experiment = build(schedule={**SCHEDULE, **FROM_DATA})
+    task, trainer = experiment["task"], experiment["trainer"]
+    assert task["train_data"]["global_batch_size"] == task["validation_data"]["global_batch_size"] == 8
+    assert (trainer["train_steps"], trainer["validation_interval"], trainer["checkpoint_interval"]) == (600, 50, 100)
+    assert trainer["optimizer_config"]["learning_rate"]["cosine"]["initial_learning_rate"] == 0.08
+    assert trainer["optimizer_config"]["warmup"]["linear"]["warmup_steps"] == 50
+
+
+def test_rest_of_the_schedule_fits_what_is_overridden():
+    overrides = {"trainer": {"train_steps": 60}, "task": {"train_data": {"global_batch_size": 4}}}
+    trainer = build(schedule={**SCHEDULE, **FROM_DATA}, overrides=overrides)["trainer"]
+    assert trainer["optimizer_config"]["learning_rate"]["cosine"]["decay_steps"] == 60
+    assert trainer["optimizer_config"]["learning_rate"]["cosine"]["initial_learning_rate"] == 0.04
+
+
+@pytest.mark.parametrize(
+    ("factory", "settings", "rate"),
+    [
+        # 0.32 is published for batches of 256, and 0.12 for 64; of 640 px, batches are of 4.
+        ("retinanet_resnetfpn_coco", {}, 0.005),
+        ("fasterrcnn_resnetfpn_coco", {}, 0.0075),
+        # A table of models may say what its own learnt at.
+        (
+            "retinanet_resnetfpn_coco",
+            {
+                "task": {"train_data": {"global_batch_size": 16}},
+                "trainer": {
+                    "optimizer_config": {
+                        "learning_rate": {"type": "cosine", "cosine": {"initial_learning_rate": 0.02}},
+                    }
+                },
+            },
+            0.005,
+        ),
+    ],
+)
+def test_large_models_learn_at_the_rate_that_was_published_for_an_image(factory, settings, rate):
+    schedule = {**SCHEDULE, **FROM_DATA, "image_size": 640}
+    optimizer = build(factory=factory, settings=settings, schedule=schedule)["trainer"]["optimizer_config"]
+    assert optimizer["learning_rate"]["cosine"]["initial_learning_rate"] == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(("freeze", "frozen"), [(None, False), ("backbone", True), (5, False)])
+def test_only_a_whole_backbone_is_frozen_by_official_vision(freeze, frozen):
+    assert build(schedule={**SCHEDULE, "freeze": freeze})["task"]["freeze_backbone"] is frozen
+
+
+def test_weights_and_their_statistics_are_averaged_where_asked_for():
+    assert build()["trainer"]["optimizer_config"]["ema"] is None
+    ema = build(schedule={**SCHEDULE, "ema": 0.999})["trainer"]["optimizer_config"]["ema"]
+    assert (ema["average_decay"], ema["trainable_weights_only"], ema["dynamic_decay"]) == (0.999, False, True)
+
+
 @pytest.mark.parametrize(("steps", "momentum"), [(60, 0.9), (300, 0.95), (600, 0.975), (1500, 0.99), (90_000, 0.99)])
 def test_batch_normalisation_forgets_its_start_well_before_the_end(steps, momentum):
-    model = build(schedule={**SCHEDULE, "train_steps": steps})["task"]["model"]
+    model = build(schedule={**SCHEDULE, "train_steps": steps, "warmup_steps": None})["task"]["model"]
     assert model["norm_activation"]["norm_momentum"] == pytest.approx(momentum)
 
 
@@ -100,7 +156,7 @@ def test_shuffle_buffer_is_bounded_by_bytes():
     large = {"images": 100_000, "max_boxes": 3, "image_bytes": 100_000 * 4 * 1024**2}
     buffer = build(train_summary=large)["task"]["train_data"]["shuffle_buffer_size"]
     assert buffer == SHUFFLE_BYTES // (4 * 1024**2)
-    huge = {"images": 2, "max_boxes": 3, "image_bytes": 4 * SHUFFLE_BYTES}
+    huge = {"images": 8, "max_boxes": 3, "image_bytes": 16 * SHUFFLE_BYTES}
     assert build(train_summary=huge)["task"]["train_data"]["shuffle_buffer_size"] == 1
 
 
@@ -198,7 +254,8 @@ def test_file_gives_the_same_configuration_and_official_vision_takes_it(tmp_path
 
     experiment = build()
     path = tmp_path / "experiment.yaml"
-    write_experiment(experiment, path)
+    write_experiment(experiment, path, "600 steps, and what else there is to be told of them: " + "as set. " * 20)
+    assert path.read_text().startswith("# 600 steps, and what else")
     assert yaml.safe_load(path.read_text()) == experiment
     assert read_experiment(path, FACTORY).as_dict() == experiment
     parsed = train_utils.parse_configuration(

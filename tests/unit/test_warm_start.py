@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from odtl.checkpoints import class_rows, move_rows
 from odtl.last_model import Change, Data, LastModel, compare, model_id, read_images, read_last, write_last
-from odtl.warm_start import MAX_LINEAGE, Start, WarmStart, decide, lineage_of
+from odtl.warm_start import MAX_LINEAGE, Start, WarmStart, decide, lineage_of, settings_of
 
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax,difficult,truncated,crowd,split,group,image,sha256\n"
 ROWS = [
@@ -30,6 +30,15 @@ def last(images=None, label_map=LABELS, settings=SETTINGS):
 
 def now(images, label_map=LABELS, **policy):
     return WarmStart({**POLICY, **policy}, Data(images, label_map))
+
+
+def test_what_follows_from_the_data_is_no_setting():
+    class Config:
+        def as_dict(self):
+            return {"trainer": {"train_steps": 600, "seed": 1, "validation_steps": -1}}
+
+    assert settings_of(Config(), factory="f") == {"trainer.train_steps": 600, "trainer.seed": 1, "factory": "f"}
+    assert settings_of(Config(), ["trainer.train_steps"], factory="f") == {"trainer.seed": 1, "factory": "f"}
 
 
 def changed(count):

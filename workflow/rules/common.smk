@@ -22,7 +22,7 @@ sys.path.insert(0, str(HOME / "workflow/scripts"))
 # it takes a fifth of the time of a run with nothing to do.
 sys.modules.setdefault("pandas", None)
 
-from odtl import disk, inventory, label_map, listing, manifest, run_lock, running_jobs, scratch, zoo
+from odtl import disk, inventory, label_map, listing, manifest, run_lock, running_jobs, schedule, scratch, zoo
 from odtl.config import canonical, check_config, check_files, experiment_settings
 from odtl.duplicates import groups_file
 from odtl.errors import InputError

@@ -24,7 +24,9 @@ rule write_experiment:
         runtime=10,
     params:
         settings=lambda wildcards: {
-            key: value for key, value in SETTINGS[wildcards.experiment].items() if key != "warm_start"
+            key: value
+            for key, value in SETTINGS[wildcards.experiment].items()
+            if key not in ("warm_start", "early_stopping")
         },
         model=lambda wildcards: {
             "factory": model_of(wildcards.experiment).factory,

@@ -29,6 +29,7 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=sn
         snakemake.params.warm_start,
         Data(read_images(snakemake.input.boxes), read_label_map(snakemake.input.label_map)),
         json.loads(Path(pretrained).read_text(encoding="utf-8")) if pretrained else None,
+        snakemake.params.follows,
     )
     train(
         snakemake.input.experiment,

@@ -6,6 +6,7 @@ from pathlib import Path
 from job import logged
 from odtl.experiment import build_experiment, write_experiment
 from odtl.label_map import highest_id
+from odtl.schedule import describe, left_to_data
 
 
 def read_json(path: str) -> dict:
@@ -15,6 +16,7 @@ def read_json(path: str) -> dict:
 with logged(snakemake.log[0]):
     model, settings, records = snakemake.params.model, snakemake.params.settings, snakemake.params.records
     source = snakemake.input.get("pretrained")
+    train, val = read_json(snakemake.input.train), read_json(snakemake.input.val)
     experiment = build_experiment(
         factory=model["factory"],
         settings=model["settings"],
@@ -22,10 +24,12 @@ with logged(snakemake.log[0]):
         num_classes=highest_id(snakemake.input.label_map),
         train_records=records["train"],
         val_records=records["val"],
-        train_summary=read_json(snakemake.input.train),
-        val_summary=read_json(snakemake.input.val),
+        train_summary=train,
+        val_summary=val,
         init_checkpoint=str(Path(source).parent / read_json(source)["prefix"]) if source else None,
         restore=model["restore"] if source else (),
         overrides=settings["overrides"],
     )
-    write_experiment(experiment, snakemake.output.experiment)
+    told = describe(experiment, train["images"], val["images"], left_to_data(settings))
+    print(f"{snakemake.wildcards.experiment}: {told}")
+    write_experiment(experiment, snakemake.output.experiment, told)

@@ -1,6 +1,7 @@
 """The user's configuration: checked as a whole before anything else reads it."""
 
 import ipaddress
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from odtl.annotations.formats import FORMATS
 from odtl.errors import InputError, Problem, nearest
 from odtl.experiments import Experiment, experiments_of, trainings_of
 
+# What a key of an earlier release is called now.
+RENAMED = {"freeze_backbone": "Write `freeze: backbone` where it was true, and leave it out where it was false."}
 # What the workflow proposes; it cannot go by it at the same time.
 PROPOSED_GROUPS = "results/dataset/groups.csv"
 
@@ -103,7 +106,7 @@ def experiment_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return one experiment's settings: its own over those of `training`, nested mappings merged, keys sorted."""
     defaults, own = config["training"], config["experiments"][name]
     merged = {**defaults, **own}
-    for key in ("augmentation", "warm_start", "overrides"):
+    for key in ("augmentation", "early_stopping", "warm_start", "overrides"):
         merged[key] = _merge(defaults[key], own.get(key, {}))
     return canonical(merged)
 
@@ -137,7 +140,8 @@ def _explain(error: ValidationError, schema: Mapping[str, Any]) -> Iterator[Prob
                 "config",
                 _key([*path, key]),
                 repr(value[key]),
-                f"There is no such key.{nearest(key, known)} Keys here: {', '.join(dict.fromkeys(known))}.",
+                RENAMED.get(key)
+                or f"There is no such key.{nearest(key, known)} Keys here: {', '.join(dict.fromkeys(known))}.",
             )
         return
     if error.validator == "required":
@@ -177,7 +181,7 @@ def _allowed(error: ValidationError) -> str:
         case "format":
             return "a valid regular expression"
         case "pattern":
-            return f"a text that matches {rule}"
+            return f"the text {rule[1:-1]}" if rule.strip("^$").isalpha() else f"a text that matches {rule}"
         case _:
             return error.message
 
@@ -266,7 +270,8 @@ def _check_meaning(config: Mapping[str, Any], models: list[str]) -> Iterator[Pro
             yield Problem(
                 "config", f"{where}.augmentation.scale_min", f"{low}, above scale_max {high}", "Swap the two."
             )
-        if settings["warmup_steps"] >= settings["train_steps"]:
+        # What follows from the data is not known yet.
+        if (settings["warmup_steps"] or 0) >= (settings["train_steps"] or math.inf):
             yield Problem(
                 "config",
                 f"{where}.warmup_steps",

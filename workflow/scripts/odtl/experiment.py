@@ -4,8 +4,10 @@
 `python -m official.vision.train --experiment={factory} --config_file=experiment.yaml` accepts it.
 """
 
+import math
 import os
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import yaml
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open
 from odtl.overriding import factory_config, override_config, plain
+from odtl.schedule import Rate, Schedule, adopt_overrides, plan_schedule
 
 # The shuffle buffer holds encoded images; the largest photographs must not fill the memory.
 SHUFFLE_BYTES = 256 * 1024**2
@@ -27,6 +30,10 @@ STEPS_PER_LOOP = 10
 # fewer steps than MIN_NORM_MOMENTUM spans they are noise.
 NORM_WINDOWS_PER_TRAINING = 15
 MIN_NORM_MOMENTUM = 0.9
+
+# Of a model that is not published with a rate, and of small ones: 0.08 at the peak of batches of 8 were measured.
+USUAL_RATE = Rate(per_image=0.01, most=0.32)
+SMALL_BACKBONES = ("mobilenet", "spinenet_mobile")
 
 # What proved good for fine-tuning detectors on small data sets; the zoo's settings go over these.
 RECIPE = {
@@ -61,9 +68,9 @@ def build_experiment(
     factory:         official.vision's name for the kind of experiment, as the zoo gives it.
     settings:        the zoo's overrides of the factory's configuration, nested as in experiment.yaml.
     schedule:        the user's settings: train_steps, batch_size, learning_rate (at the peak), warmup_steps,
-                     validation_interval, augmentation {hflip, scale_min, scale_max}, freeze_backbone, seed; optional
-                     checkpoint_interval (steps), image_size (pixels; null: the zoo's), mixed_precision. Other keys
-                     are left alone.
+                     validation_interval, each null where it is to follow from the data (see `schedule`);
+                     augmentation {hflip, scale_min, scale_max}, freeze, ema, seed; optional image_size (pixels;
+                     null: the zoo's), mixed_precision. Other keys are left alone.
     num_classes:     the highest id of the label map; one more, id 0, the background, goes into the configuration.
     train_records, val_records: the TFRecord files of each split.
     train_summary, val_summary: of each split, as {split}.json has them: `images`, `max_boxes` of any one image,
@@ -89,16 +96,43 @@ def build_experiment(
     image_size = schedule.get("image_size")
     if image_size is None and not config.task.model.input_size:
         raise InputError(Problem("config", "image_size", "nothing", "This model has no size of its own: give pixels."))
-    override_config(config, _model_part(num_classes, image_size, schedule, init_checkpoint, restore), "schedule")
-    override_config(config, _data_part(schedule, train_records, val_records, train_summary, val_summary), "data")
-    override_config(config, _trainer_part(schedule, val_summary), "schedule")
-    override_config(config, _norm_part(config, schedule["train_steps"]), "schedule")
+    plan = plan_schedule(
+        adopt_overrides(schedule, overrides),
+        train_summary["images"],
+        val_summary["images"],
+        image_size**2 if image_size else math.prod(config.task.model.input_size[:2]),
+        _learning_rate(config),
+    )
+    override_config(config, _model_part(num_classes, image_size, schedule, init_checkpoint, restore), "config")
+    data = _data_part(schedule, plan.batch_size, train_records, val_records, train_summary, val_summary)
+    override_config(config, data, "data")
+    override_config(config, _trainer_part(plan, schedule, val_summary), "schedule")
+    override_config(config, _norm_part(config, plan.train_steps), "schedule")
     override_config(config, overrides, "overrides")
     if config.task.model.num_classes != num_classes + 1:
         found = str(config.task.model.num_classes)
         cure = f"The label map has {num_classes} classes, and id 0 is the background: leave this key out."
         raise InputError(Problem("overrides", "task.model.num_classes", found, cure))
     return plain(config.as_dict())
+
+
+def _learning_rate(config) -> Rate:
+    """Return the rate that a model learns at, from the configuration of its family.
+
+    What was published belongs to trainings of a hundred thousand steps; from pretrained weights, in some hundred steps,
+    small models need more, but never more than what the family was published with for the largest batch.
+    """
+    published, batch = _peak(config.trainer.optimizer_config.learning_rate), config.task.train_data.global_batch_size
+    if not published or not batch:
+        return USUAL_RATE
+    if config.task.model.backbone.type in SMALL_BACKBONES:
+        return Rate(USUAL_RATE.per_image, published)
+    return Rate(published / batch, published)
+
+
+def _peak(learning_rate) -> float:
+    chosen = learning_rate.get() if learning_rate.type else None
+    return max(getattr(chosen, "values", None) or [getattr(chosen, "initial_learning_rate", None) or 0.0])
 
 
 def _model_part(num_classes, image_size, schedule, init_checkpoint, restore) -> dict:
@@ -108,7 +142,7 @@ def _model_part(num_classes, image_size, schedule, init_checkpoint, restore) -> 
             "model": {"num_classes": num_classes + 1, **size},
             "init_checkpoint": init_checkpoint,
             "init_checkpoint_modules": list(restore),
-            "freeze_backbone": schedule["freeze_backbone"],
+            "freeze_backbone": schedule.get("freeze") == "backbone",
             # Ground truth comes from the records, not from a COCO file.
             "annotation_file": None,
         },
@@ -131,12 +165,12 @@ def _norm_part(config, train_steps: int) -> dict:
     }
 
 
-def _data_part(schedule, train_records, val_records, train_summary, val_summary) -> dict:
+def _data_part(schedule, batch_size, train_records, val_records, train_summary, val_summary) -> dict:
     augmentation = schedule["augmentation"]
     images = train_summary["images"]
     bytes_per_image = max(1, -(-train_summary["image_bytes"] // images))
     common = {
-        "global_batch_size": schedule["batch_size"],
+        "global_batch_size": batch_size,
         # bfloat16, the default, is slow or missing on most CPUs.
         "dtype": "float32",
         "seed": schedule["seed"],
@@ -167,16 +201,19 @@ def _data_part(schedule, train_records, val_records, train_summary, val_summary)
     return {"task": {"train_data": train, "validation_data": validation}}
 
 
-def _trainer_part(schedule, val_summary) -> dict:
-    steps, rate = schedule["train_steps"], schedule["learning_rate"]
-    interval = min(schedule["validation_interval"], steps)
+def _trainer_part(plan: Schedule, schedule, val_summary) -> dict:
+    steps, rate = plan.train_steps, plan.learning_rate
+    # The statistics of batch normalisation are averaged as the weights are that they belong to. The decay is lower at
+    # first, so that a training that is short for it averages over its last tenth.
+    decay = schedule.get("ema")
+    ema = {"average_decay": decay, "trainable_weights_only": False, "dynamic_decay": True}
     return {
         "trainer": {
             "train_steps": steps,
-            "validation_interval": interval,
+            "validation_interval": plan.validation_interval,
             # -1 stands for all images there are.
             "validation_steps": -1 if val_summary["images"] else 0,
-            "checkpoint_interval": min(schedule.get("checkpoint_interval") or 100, steps),
+            "checkpoint_interval": plan.checkpoint_interval,
             "max_to_keep": 2,
             "steps_per_loop": STEPS_PER_LOOP,
             "summary_interval": STEPS_PER_LOOP,
@@ -184,22 +221,24 @@ def _trainer_part(schedule, val_summary) -> dict:
             "best_checkpoint_eval_metric": "AP",
             "best_checkpoint_metric_comp": "higher",
             "optimizer_config": {
+                "ema": ema if decay else None,
                 "learning_rate": {
                     "type": "cosine",
                     "cosine": {"initial_learning_rate": rate, "decay_steps": steps},
                 },
                 "warmup": {
                     "type": "linear",
-                    "linear": {"warmup_steps": schedule["warmup_steps"], "warmup_learning_rate": rate / 10},
+                    "linear": {"warmup_steps": plan.warmup_steps, "warmup_learning_rate": rate / 10},
                 },
             },
         },
     }
 
 
-def write_experiment(experiment: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Write an experiment, as `build_experiment` gives it, as YAML; whole or not at all."""
+def write_experiment(experiment: Mapping[str, Any], path: str | os.PathLike, told: str = "") -> None:
+    """Write an experiment, as `build_experiment` gives it, as YAML under what is told of it; whole or not at all."""
     with atomic_open(path) as stream:
+        stream.writelines(f"# {line}\n" for line in textwrap.wrap(told, 118, break_on_hyphens=False))
         yaml.safe_dump(plain(experiment), stream, sort_keys=True, allow_unicode=True)
 
 

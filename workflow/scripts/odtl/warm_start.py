@@ -38,11 +38,14 @@ class WarmStart:
               learning_rate.
     data:     what is learnt from now.
     origin:   what is known of the pretrained checkpoint, as its source.json has it; None: random weights.
+    follows:  dotted keys of the experiment whose values follow from the data here, beside DATA_KEYS (see
+              `schedule.places_left_to_data`): another value of them is no other setting.
     """
 
     settings: Mapping[str, Any]
     data: Data
     origin: Mapping[str, Any] | None = None
+    follows: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,14 @@ class Start:
         return cls(**{**content, "change": Change(**content["change"]) if content["change"] else None})
 
 
-def settings_of(config, **others: Any) -> dict[str, Any]:
+def settings_of(config, follows: Sequence[str] = (), **others: Any) -> dict[str, Any]:
     """Return all that weights depend on beside the data, flat: dotted key -> value.
 
-    config: the ExperimentConfig of the full training. others: what it does not hold.
+    config: the ExperimentConfig of the full training. follows: its keys that follow from the data, beside DATA_KEYS.
+    others: what it does not hold.
     """
     plain = json.loads(json.dumps({**config.as_dict(), **others}))
-    return {key: value for key, value in _flat(plain) if key not in DATA_KEYS}
+    return {key: value for key, value in _flat(plain) if key not in {*DATA_KEYS, *follows}}
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ def plan_training(
     origin = warm_start.origin or {}
     settings = settings_of(
         config,
+        warm_start.follows,
         factory=factory,
         normalisation=parts["normalisation"],
         options=parts["options"],
