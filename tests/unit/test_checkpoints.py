@@ -29,7 +29,6 @@ SCHEDULE = {
     "validation_interval": 4,
     "image_size": 64,
     "augmentation": {"hflip": False, "scale_min": 1.0, "scale_max": 1.0},
-    "freeze_backbone": False,
     "seed": 1,
 }
 SUMMARY = {"images": 4, "max_boxes": 2, "image_bytes": 4000}

@@ -92,7 +92,6 @@ def make_experiment(folder, name, val="val", classes=1, images=8, overrides=None
         "checkpoint_interval": 2,
         "image_size": 64,
         "augmentation": {"hflip": True, "scale_min": 0.8, "scale_max": 1.2},
-        "freeze_backbone": False,
         "seed": 1,
         **changes,
     }
