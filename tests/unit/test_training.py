@@ -89,7 +89,6 @@ def make_experiment(folder, name, val="val", classes=1, images=8, overrides=None
         "learning_rate": RATE,
         "warmup_steps": 2,
         "validation_interval": 3,
-        "checkpoint_interval": 2,
         "image_size": 64,
         "augmentation": {"hflip": True, "scale_min": 0.8, "scale_max": 1.2},
         "seed": 1,
@@ -97,6 +96,8 @@ def make_experiment(folder, name, val="val", classes=1, images=8, overrides=None
     }
     summary = {"images": images, "max_boxes": images, "image_bytes": 1000 * images}
     records = [str(folder / f"{val}.tfrecord")] if val else []
+    overrides = overrides or {}
+    overrides = {**overrides, "trainer": {"checkpoint_interval": 2, **overrides.get("trainer", {})}}
     experiment = build_experiment(
         FACTORY,
         SETTINGS,
