@@ -22,6 +22,7 @@ WITHOUT_TENSORFLOW = (
     "fetch_images",
     "fetch_pretrained",
     "find_duplicates",
+    "gap_gate",
     "hash_images",
     "leak_gate",
     "make_boxes",

@@ -13,6 +13,8 @@ rule write_experiment:
         # Asked for by name: else Snakemake would not miss it (see follow_label_map).
         ids="results/dataset/label_map.json",
         pretrained=pretrained_of,
+        # No job makes it. A class that is in no test image any more must not train again.
+        classes=ancient("results/inventory/classes.json"),
     output:
         experiment="results/{experiment}/experiment.yaml",
     log:
@@ -34,6 +36,11 @@ rule write_experiment:
             "restore": model_of(wildcards.experiment).restore,
         },
         records={split: shards_of("results/records/{shard}.tfrecord", split) for split in ["train", "val"]},
+        # Snakemake does not compare what depends on the input: it refuses a training, and changes none.
+        gaps=lambda wildcards, input: {
+            "mode": config["data"]["gaps"],
+            "fixed": config["labels"]["classes"] is not None,
+        },
         code=code_of("write_experiment"),
     script:
         "../scripts/write_experiment.py"

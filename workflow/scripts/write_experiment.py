@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import gap_gate
+
 from job import logged
 from odtl.experiment import build_experiment, write_experiment
 from odtl.label_map import highest_id
@@ -17,6 +19,7 @@ with logged(snakemake.log[0]):
     model, settings, records = snakemake.params.model, snakemake.params.settings, snakemake.params.records
     source = snakemake.input.get("pretrained")
     train, val = read_json(snakemake.input.train), read_json(snakemake.input.val)
+    gap_gate.check(snakemake.params.gaps, train, val, snakemake.input.classes, snakemake.input.label_map)
     experiment = build_experiment(
         factory=model["factory"],
         settings=model["settings"],

@@ -39,6 +39,8 @@ _MAX_OPEN_FILES = 200
 _MOST_CLASSES, _MOST_REASONS, _MOST_WARNING_LINES, _LONGEST_NAME = 12, 7, 18, 60
 # Of the classes that one warning is about.
 _NAMED = 3
+# See `gaps`.
+_REFUSED = ", so a training is refused (data.gaps)"
 
 
 def write_split_tables(
@@ -278,14 +280,16 @@ def _warnings(splits: Mapping[str, Mapping[str, Any]], classes: Mapping[str, Map
     texts = []
     for split, use in (("train", "nothing can be learnt"), ("val", "no best model can be chosen"), ("test", "no AP")):
         if not splits.get(split, {}).get("boxes"):
-            texts.append(f"The {split} split has no boxes: {use}.")
+            # Without images nothing is evaluated, which is fine.
+            refused = split == "val" and splits.get(split, {}).get("images")
+            texts.append(f"The {split} split has no boxes: {use}{_REFUSED if refused else ''}.")
     # What is wrong -> the classes that it is wrong with: one sentence for each kind, however many classes there are.
     kinds: dict[tuple[str, str], list[str]] = {}
     for name, counts in classes.items():
         if not any(counts.values()):
             kind = ("no boxes at all", "cannot be learnt")
         elif not counts.get("train"):
-            kind = ("no boxes for training", "cannot be learnt")
+            kind = ("no boxes for training", f"cannot be learnt{_REFUSED}")
         else:
             scored = [split for split in ("val", "test") if splits.get(split, {}).get("boxes")]
             missing = [split for split in scored if not counts.get(split)]
