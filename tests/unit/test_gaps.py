@@ -2,9 +2,9 @@
 
 import json
 
+import gap_gate
 import pytest
 
-import gap_gate
 from odtl.errors import InputError
 from odtl.gaps import Labels, check_gaps
 

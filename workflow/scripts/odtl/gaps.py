@@ -73,14 +73,14 @@ def _class_gaps(labels: Labels) -> Iterator[Problem]:
 def _split_gaps(labels: Labels) -> Iterator[Problem]:
     if labels.val["images"] and not labels.val["classes"]:
         cure = (
-            "No AP can be told, so no best weights can be chosen: have images with boxes in val (data.split), or none at "
-            f"all, {_ALL_THE_SAME} and export the last weights."
+            "No AP can be told, so no best weights can be chosen: have images with boxes in val (data.split), or none "
+            f"at all, {_ALL_THE_SAME} and export the last weights."
         )
         yield Problem("labels", "val", f"{labels.val['images']} images without any box", cure)
     elif not labels.val["classes"] and not labels.test:
         cure = (
-            "No image is left to judge the detector by: set data.split.fractions and `split: by_hash`, name a split for "
-            f"some images, {_ALL_THE_SAME} on all of them, without knowing how good it gets."
+            "No image is left to judge the detector by: set data.split.fractions and `split: by_hash`, name a split "
+            f"for some images, {_ALL_THE_SAME} on all of them, without knowing how good it gets."
         )
         yield Problem("labels", "val and test", "no labelled images: all are in train", cure)
 
