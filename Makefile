@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: run check data fetch searches converted changes dry-run report test lint lock demo-weights gpu clean-results help
+.PHONY: run check data fetch searches converted translate changes dry-run report test lint lock demo-weights gpu clean-results help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/run.stamp ## train, evaluate, export and try a detector
@@ -37,6 +37,10 @@ searches: $(VENV)/run.stamp ## make the lists of addresses that the configuratio
 converted: TARGET = converted
 converted: $(VENV)/run.stamp ## write the data set as COCO, VOC, YOLO and CSV
 	$(SNAKEMAKE)
+
+translate: $(VENV)/run.stamp ## print what PIPELINE=pipeline.config, of the TF Object Detection API, stands for here
+	$(if $(PIPELINE),,$(error translate: name the file, PIPELINE=pipeline.config))
+	@PYTHONPATH=workflow/scripts $(BIN)/python -m odtl.pipeline_config "$(PIPELINE)" $(if $(MODEL),--model "$(MODEL)")
 
 changes: $(VENV)/run.stamp ## say what changed since the last run, and what that makes stale (ALL=1: every change)
 	@ODTL_CHANGES=$(if $(ALL),all,some) $(SNAKEMAKE) --dry-run --quiet

@@ -28,6 +28,7 @@ include: "workflow/rules/check.smk"
 include: "workflow/rules/records.smk"
 include: "workflow/rules/convert.smk"
 include: "workflow/rules/pretrained.smk"
+include: "workflow/rules/pipeline_config.smk"
 include: "workflow/rules/experiment.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
@@ -43,6 +44,7 @@ rule all:
         "results/summary.txt",
         PASSED_STRICT,
         "results/dataset/check.html",
+        collect("results/{experiment}/pipeline_config.txt", experiment=PIPELINES),
         collect("results/{experiment}/detections/detections.csv", experiment=EXPERIMENTS),
         collect("results/{experiment}/checkpoint/training_curve.svg", experiment=EXPERIMENTS),
         collect("results/{experiment}/evaluation/pr_curve.svg", experiment=EXPERIMENTS),

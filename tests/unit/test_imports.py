@@ -29,6 +29,7 @@ WITHOUT_TENSORFLOW = (
     "plot_pr_curve",
     "plot_training",
     "search_images",
+    "tell_pipeline_config",
     "tidy",
     "write_card",
     "write_check",

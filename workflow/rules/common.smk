@@ -22,7 +22,8 @@ sys.path.insert(0, str(HOME / "workflow/scripts"))
 # it takes a fifth of the time of a run with nothing to do.
 sys.modules.setdefault("pandas", None)
 
-from odtl import disk, inventory, label_map, listing, manifest, run_lock, running_jobs, schedule, scratch, zoo
+from odtl import disk, inventory, label_map, listing, manifest, pipeline_config, run_lock, running_jobs, schedule
+from odtl import scratch, zoo
 from odtl.config import canonical, check_config, check_files, experiment_settings
 from odtl.duplicates import groups_file
 from odtl.errors import InputError
@@ -142,7 +143,10 @@ if LOCK:
 TRAININGS = trainings_of(config)
 EXPERIMENTS = list(TRAININGS)
 WRITTEN_OUT = written_out(config)
-SETTINGS = {name: experiment_settings(WRITTEN_OUT, name) for name in EXPERIMENTS}
+with told_clearly():
+    TRANSLATED = pipeline_config.put_in_place(WRITTEN_OUT, ZOO)
+PIPELINES = pipeline_config.pipelines_of(WRITTEN_OUT)
+SETTINGS = {name: experiment_settings(TRANSLATED, name) for name in EXPERIMENTS}
 MODELS = sorted({settings["model"] for settings in SETTINGS.values()})
 SHARDS = {
     split: [shard_name(split, i, config["data"]["shards"]) for i in range(config["data"]["shards"])] for split in SPLITS
