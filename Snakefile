@@ -34,6 +34,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/detect.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/summary.smk"
 include: "workflow/rules/changes.smk"
 
@@ -48,6 +49,7 @@ rule all:
         collect("results/{experiment}/detections/detections.csv", experiment=EXPERIMENTS),
         collect("results/{experiment}/checkpoint/training_curve.svg", experiment=EXPERIMENTS),
         collect("results/{experiment}/evaluation/pr_curve.svg", experiment=EXPERIMENTS),
+        rules.comparison.input if len(EXPERIMENTS) > 1 else [],
 
 
 onstart:

@@ -59,7 +59,7 @@ def trainings(count: int) -> dict[str, int]:
 
 def test_two_experiments_of_two_seeds_are_four_trainings(project):
     jobs, names = planned(project, CONFIG)
-    assert jobs == {**trainings(4), "fetch_pretrained": 1, "write_summary": 1}
+    assert jobs == {**trainings(4), "fetch_pretrained": 1, "compare_experiments": 1, "write_summary": 1}
     assert names == {"detector", "detector-seed-2", "large", "large-seed-2"}
 
 
@@ -73,7 +73,7 @@ def test_a_sweep_over_two_settings_is_every_combination(project):
 def test_changes_of_seeds_and_sweeps_run_what_they_concern(project):
     config = {**CONFIG, "sweeps": RATES}
     finish(project, config)
-    after = {"write_summary": 1}
+    after = {"compare_experiments": 1, "write_summary": 1}
 
     jobs, names = planned(project, {**config, "training": {"seeds": 3}})
     assert names == {

@@ -354,13 +354,15 @@ def test_number_of_shards_makes_all_of_them_again(project):
 
 def test_added_experiment_runs_alone(project):
     two = {**CONFIG["experiments"], "two": {"model": "demo", "train_steps": 3}}
-    assert planned(project, experiments=two) == TRAINING
+    assert planned(project, experiments=two) == {**TRAINING, "compare_experiments": 1}
 
 
 def test_removed_experiment_leaves_the_summary(project):
     two = {**CONFIG["experiments"], "two": {"model": "demo", "learning_rate": 0.01}}
     project.configure(**{**CONFIG, "experiments": two})
     shutil.copytree(project.folder / "results/detector", project.folder / "results/two")
+    compared = project.snakemake("comparison")
+    assert compared.finished == {"compare_experiments": 1, "comparison": 1}, compared.output
     touched = project.snakemake("--touch")
     assert touched.status == 0, touched.output
     assert planned(project) == {}

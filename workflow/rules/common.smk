@@ -24,6 +24,7 @@ sys.modules.setdefault("pandas", None)
 
 from odtl import disk, inventory, label_map, listing, manifest, pipeline_config, run_lock, running_jobs, schedule
 from odtl import scratch, zoo
+from odtl.comparison.gathering import differing
 from odtl.config import canonical, check_config, check_files, experiment_settings
 from odtl.duplicates import groups_file
 from odtl.errors import InputError

@@ -25,7 +25,7 @@ rule write_summary:
         mem_mb=500,
         runtime=10,
     params:
-        experiments=EXPERIMENTS,
+        trainings={"trainings": SEEDS},
         code=code_of("write_summary"),
     script:
         "../scripts/write_summary.py"

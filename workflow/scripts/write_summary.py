@@ -4,4 +4,4 @@ from job import logged
 from odtl.summary import write_summary
 
 with logged(snakemake.log[0]):
-    write_summary("results", snakemake.params.experiments, snakemake.output.summary)
+    write_summary("results", snakemake.params.trainings["trainings"], snakemake.output.summary)

@@ -15,10 +15,10 @@ from odtl.files import atomic_open
 # Okabe and Ito's colours, told apart by people with the common forms of colour blindness; yellow, which is lost on
 # white, is left out, and black is kept for the mean.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_DASHES = ("-", "--", ":", "-.")
+DASHES = ("-", "--", ":", "-.")
 # More coloured lines than that cannot be followed by eye.
-_MOST_LINES = 10
-_STYLE = {
+MOST_LINES = 10
+STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
     "axes.spines.top": False,
@@ -52,16 +52,16 @@ def write_pr_curves(curves: Curves, path: str | os.PathLike, colors: Sequence[st
     colors: of the lines, in turn.
     With more than 10 classes all are drawn in grey, and the mean and the ones of the lowest AP50 stand out.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure, axes = _figure(8.2, 5.2)
         if curves:
             _draw_pr_curves(axes, curves, colors)
         else:
-            _say(axes, "No test image shows an object,\nso there is no curve to draw.")
+            say(axes, "No test image shows an object,\nso there is no curve to draw.")
         axes.set(xlim=(0, 1.0), ylim=(0, 1.03), xlabel="Recall: share of the labelled objects that were found")
         axes.set_ylabel("Precision: share of the detections that are right")
         axes.set_title("Precision and recall on the test images (IoU 0.5)", loc="left", fontsize=13, pad=12)
-        _save(figure, path)
+        save(figure, path)
 
 
 def write_training_curves(
@@ -73,19 +73,19 @@ def write_training_curves(
     missing or None. A panel is drawn for what the history holds; an empty history gives a figure that says so.
     """
     panels = [panel for panel in (_loss_lines, _validation_lines, _learning_rate_lines) if panel(history)[0]]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.2, 1.2 + 2.4 * max(1, len(panels))), layout="constrained")
         FigureCanvasAgg(figure)
         grid = figure.subplots(max(1, len(panels)), 1, sharex=True, squeeze=False)[:, 0]
         figure.suptitle("Course of the training", x=0.02, ha="left", fontsize=13)
         if not panels:
-            _say(grid[0], "Training has left no history to draw.")
+            say(grid[0], "Training has left no history to draw.")
         for axes, panel in zip(grid, panels, strict=False):
             lines, label = panel(history)
             _draw_lines(axes, lines, colors)
             axes.set_ylabel(label)
         grid[-1].set_xlabel("Training step")
-        _save(figure, path)
+        save(figure, path)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, matplotlib.axes.Axes]:
@@ -98,8 +98,8 @@ def _figure(width: float, height: float) -> tuple[Figure, matplotlib.axes.Axes]:
 def _draw_pr_curves(axes, curves: Curves, colors: Sequence[str]) -> None:
     worst_first = sorted(curves, key=lambda name: (curves[name][2] or 0, name))
     told_apart = list(curves)
-    if len(curves) > _MOST_LINES:
-        told_apart = worst_first[: _MOST_LINES - 1]
+    if len(curves) > MOST_LINES:
+        told_apart = worst_first[: MOST_LINES - 1]
         for recall, precision, _ in curves.values():
             axes.plot(*_reached(recall, precision), color="#BBBBBB", linewidth=0.8)
         recall = next(iter(curves.values()))[0]
@@ -108,13 +108,13 @@ def _draw_pr_curves(axes, curves: Curves, colors: Sequence[str]) -> None:
     for index, name in enumerate(told_apart):
         recall, precision, ap50 = curves[name]
         # Dashes let a line show that lies under another one, as the perfect ones all do.
-        colour, dashes = colors[index % len(colors)], _DASHES[index % len(_DASHES)]
+        colour, dashes = colors[index % len(colors)], DASHES[index % len(DASHES)]
         recall, precision = _reached(recall, precision)
-        label = f"{_short(name)}: AP50 {ap50 or 0:.3f}"
+        label = f"{short(name)}: AP50 {ap50 or 0:.3f}"
         axes.plot(recall, precision, color=colour, linestyle=dashes, linewidth=2, label=label)
         # Where a class's line ends is the most of it that was found.
         axes.plot(recall[-1:], precision[-1:], marker="o", markersize=6, color=colour, clip_on=False, zorder=3)
-    title = "Mean, and the lowest AP50" if len(curves) > _MOST_LINES else None
+    title = "Mean, and the lowest AP50" if len(curves) > MOST_LINES else None
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False, title=title, alignment="left")
 
 
@@ -163,17 +163,20 @@ def _rows(path: str | os.PathLike) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def _say(axes, text: str) -> None:
+def say(axes, text: str) -> None:
+    """Write a text where axes have nothing to show."""
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#444444", fontsize=12)
 
 
-def _short(name: str, length: int = 24) -> str:
+def short(name: str, length: int = 24) -> str:
+    """Return a name as matplotlib takes it, cut where it is long."""
     # A dollar sign would start a formula, which matplotlib refuses if it is none.
     name = name.replace("$", r"\$")
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
-def _save(figure: Figure, path: str | os.PathLike) -> None:
+def save(figure: Figure, path: str | os.PathLike) -> None:
+    """Write a figure in the form that the suffix of `path` names, the same bytes for the same figure."""
     kind = Path(path).suffix.lstrip(".") or "svg"
     # A date would make every run another file.
     metadata = {"Date": None} if kind == "svg" else None

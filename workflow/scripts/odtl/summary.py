@@ -6,33 +6,49 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from odtl.comparison.gathering import gather
+from odtl.comparison.tables import text_table
 from odtl.files import atomic_open
 
 
-def write_summary(results: str | os.PathLike, experiments: list[str], path: str | os.PathLike) -> str:
-    """Write a text on the data set and on each experiment under the folder `results` to `path`; return it."""
+def write_summary(
+    results: str | os.PathLike, trainings: Mapping[str, Mapping[str, int]], path: str | os.PathLike
+) -> str:
+    """Write a text on the data set and on each training under the folder `results` to `path`; return it.
+
+    trainings: experiment -> the folder of each of its trainings -> its seed.
+    """
     results = Path(results)
-    lines = [_data_line(_read(results / "dataset/card.json"), results)]
-    for name in experiments:
+    names = [name for seeds in trainings.values() for name in seeds]
+    lines = [_data_line(_read(results / "dataset/card.json"), results), ""]
+    for name in names:
         folder = results / name
         training, metrics = _read(folder / "checkpoint/training.json"), _read(folder / "evaluation/metrics.json")
-        lines += ["", *describe_experiment(name, folder, training, metrics)]
+        lines += describe_training(name, training, metrics)
+    if len(names) > 1:
+        marks = "* the best; ± the standard deviation over the seeds; the best on the test images first"
+        page = f"{results.as_posix()}/comparison/comparison.html"
+        lines += ["", *text_table(gather(results, trainings)), f"{marks}: see {page}", ""]
+    lines += _made(results / (names[0] if len(names) == 1 else "{experiment}"))
     text = "\n".join(lines) + "\n"
     with atomic_open(path) as stream:
         stream.write(text)
     return text
 
 
-def describe_experiment(name: str, folder: Path, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
-    """Return the lines on one experiment, from what training.json and metrics.json hold."""
+def describe_training(name: str, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    """Return the lines on one training, from what training.json and metrics.json hold."""
     steps, images = training["steps"], metrics["images"]
     lines = [
         f"{name}: {_ap(metrics, 'AP50')}, {_ap(metrics, 'AP')} on {images} test {_plural('image', images)}, "
         f"after {steps} {_plural('step', steps)}{_start(training)}"
     ]
-    lines += [
+    return lines + [
         f"  why there is no {figure}: {metrics['notes'][figure]}" for figure in ("AP50",) if metrics["AP50"] is None
     ]
+
+
+def _made(folder: Path) -> list[str]:
     made = {
         "frozen graph": "export/frozen_inference_graph.pb",
         "SavedModel": "export/saved_model",
@@ -42,7 +58,7 @@ def describe_experiment(name: str, folder: Path, training: Mapping[str, Any], me
         "TensorBoard": "training",
     }
     width = max(map(len, made))
-    return lines + [
+    return [
         f"  {what:<{width}}  {', '.join(f'{folder.as_posix()}/{part}' for part in where.split(', '))}"
         for what, where in made.items()
     ]

@@ -18,6 +18,8 @@ _FACTS = {
     "label_map": "the classes in the data changed",
     "class_ids": "the ids of its classes changed",
     "images_to_detect": "the images to detect on changed",
+    "trainings": "the experiments or their seeds changed",
+    "differing": "the settings in which the experiments differ changed",
 }
 # A value that says nothing to a person is not told.
 _LONGEST = 60
@@ -140,12 +142,8 @@ def _setting(
     mine = [s for s in same if s.experiments is None or not job.experiment or job.experiment in s.experiments]
     if mine:
         key = mine[0].key
-    elif not key and isinstance(before, list) and isinstance(after, list):
-        # A rule that is about all experiments gets their names as a list.
-        names = {s.key.removeprefix("experiments.") for s in settings}
-        key = "the list of experiments" if names & {*map(str, before + after)} else ""
     values = [value_text(value) for value in (before, after)]
-    if key.startswith("the ") or ABSENT in (before, after) or max(map(len, values)) > _LONGEST:
+    if ABSENT in (before, after) or max(map(len, values)) > _LONGEST:
         return Reason("changed", key or "a setting")
     return Reason("", f"{key or 'a setting'} {values[0]} -> {values[1]}")
 
