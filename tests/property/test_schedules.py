@@ -18,12 +18,12 @@ from odtl.schedule import (
 # From one image to five million, evenly in their logarithm.
 IMAGES = st.floats(0, 6.7).map(lambda power: round(10**power))
 PIXELS = st.sampled_from([128, 256, 320, 384, 512, 640, 1024, 1280, 2048]).map(lambda size: size**2)
-RATES = st.sampled_from([Rate(0.01, 0.32), Rate(0.00125, 0.32)])
+RATES = st.sampled_from([Rate(0.00625, 0.32), Rate(0.00125, 0.32)])
 NOTHING = dict.fromkeys(PLACES)
 
 
 @given(data=st.data(), images=IMAGES, share=st.sampled_from([0, 0.1, 1, 3]), pixels=PIXELS, rate=RATES)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_schedules_hold_together(data, images, share, pixels, rate):
     chosen = {
         **NOTHING,
@@ -49,9 +49,9 @@ def test_schedules_hold_together(data, images, share, pixels, rate):
 
 
 @given(images=IMAGES, more=IMAGES, pixels=PIXELS)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_more_images_mean_no_less_training(images, more, pixels):
-    one, other = (plan_schedule(NOTHING, n, 0, pixels, Rate(0.01, 0.32)) for n in (images, images + more))
+    one, other = (plan_schedule(NOTHING, n, 0, pixels, Rate(0.00625, 0.32)) for n in (images, images + more))
     assert other.batch_size >= one.batch_size
     # Where the batch is another one, rounding may take up to a third.
     slack = 1 if one.batch_size == other.batch_size else 2 / 3
@@ -59,8 +59,8 @@ def test_more_images_mean_no_less_training(images, more, pixels):
 
 
 @given(images=st.integers(30, 5_000_000), pixels=PIXELS)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_an_image_more_changes_the_training_by_a_third_at_most(images, pixels):
-    one, other = (plan_schedule(NOTHING, n, n // 10, pixels, Rate(0.01, 0.32)) for n in (images, images + 1))
+    one, other = (plan_schedule(NOTHING, n, n // 10, pixels, Rate(0.00625, 0.32)) for n in (images, images + 1))
     seen = [each.train_steps * each.batch_size for each in (one, other)]
     assert max(seen) <= 1.34 * min(seen)

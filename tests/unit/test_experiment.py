@@ -85,7 +85,7 @@ def test_what_is_not_set_follows_from_the_data():
     task, trainer = experiment["task"], experiment["trainer"]
     assert task["train_data"]["global_batch_size"] == task["validation_data"]["global_batch_size"] == 8
     assert (trainer["train_steps"], trainer["validation_interval"], trainer["checkpoint_interval"]) == (600, 50, 100)
-    assert trainer["optimizer_config"]["learning_rate"]["cosine"]["initial_learning_rate"] == 0.08
+    assert trainer["optimizer_config"]["learning_rate"]["cosine"]["initial_learning_rate"] == 0.05
     assert trainer["optimizer_config"]["warmup"]["linear"]["warmup_steps"] == 50
 
 
@@ -93,7 +93,7 @@ def test_rest_of_the_schedule_fits_what_is_overridden():
     overrides = {"trainer": {"train_steps": 60}, "task": {"train_data": {"global_batch_size": 4}}}
     trainer = build(schedule={**SCHEDULE, **FROM_DATA}, overrides=overrides)["trainer"]
     assert trainer["optimizer_config"]["learning_rate"]["cosine"]["decay_steps"] == 60
-    assert trainer["optimizer_config"]["learning_rate"]["cosine"]["initial_learning_rate"] == 0.04
+    assert trainer["optimizer_config"]["learning_rate"]["cosine"]["initial_learning_rate"] == 0.025
 
 
 @pytest.mark.parametrize(

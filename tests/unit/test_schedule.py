@@ -21,7 +21,7 @@ from odtl.schedule import (
 )
 
 NOTHING = dict.fromkeys(PLACES)
-RATE = Rate(0.01, 0.32)
+RATE = Rate(0.00625, 0.32)
 
 
 def plan(images, val_images=0, size=256, rate=RATE, **settings):
@@ -29,8 +29,8 @@ def plan(images, val_images=0, size=256, rate=RATE, **settings):
 
 
 def test_raccoons_and_the_demo_train_as_was_measured():
-    assert plan(147, 13) == Schedule(8, 600, 0.08, 50, 50, 100)
-    assert plan(292, 38) == Schedule(8, 600, 0.08, 50, 60, 100)
+    assert plan(147, 13) == Schedule(8, 600, 0.05, 50, 50, 100)
+    assert plan(292, 38) == Schedule(8, 600, 0.05, 50, 60, 100)
 
 
 @pytest.mark.parametrize(
@@ -62,19 +62,19 @@ def test_batch_goes_by_the_memory_that_images_take(size, batch):
 
 def test_small_batches_of_large_images_take_more_steps_at_a_lower_rate():
     made = plan(150, size=640)
-    assert (made.batch_size, made.train_steps, made.learning_rate, made.warmup_steps) == (4, 1_200, 0.04, 100)
+    assert (made.batch_size, made.train_steps, made.learning_rate, made.warmup_steps) == (4, 1_200, 0.025, 100)
 
 
 def test_rest_follows_what_is_set():
-    assert plan(147, 13, batch_size=16) == Schedule(16, 300, 0.16, 25, 25, 100)
-    assert plan(147, 13, train_steps=60) == Schedule(8, 60, 0.08, 5, 12, 60)
+    assert plan(147, 13, batch_size=16) == Schedule(16, 300, 0.1, 25, 25, 100)
+    assert plan(147, 13, train_steps=60) == Schedule(8, 60, 0.05, 5, 12, 60)
     assert plan(147, 13, train_steps=60, batch_size=2, validation_interval=100).validation_interval == 60
     assert plan(147, 13, learning_rate=0.5, warmup_steps=0) == Schedule(8, 600, 0.5, 0, 50, 100)
 
 
 def test_rate_grows_with_the_batch_up_to_what_is_known_of_the_model():
     assert plan(1_000, batch_size=32, rate=Rate(0.00125, 0.32)).learning_rate == 0.04
-    assert plan(1_000, batch_size=32).learning_rate == 0.32
+    assert plan(1_000, batch_size=32).learning_rate == 0.2
     assert plan(1_000, batch_size=256).learning_rate == 0.32
 
 
@@ -148,7 +148,7 @@ EXPERIMENT = {
         "train_steps": 600,
         "validation_interval": 50,
         "optimizer_config": {
-            "learning_rate": {"type": "cosine", "cosine": {"initial_learning_rate": 0.08}},
+            "learning_rate": {"type": "cosine", "cosine": {"initial_learning_rate": 0.05}},
             "warmup": {"type": "linear", "linear": {"warmup_steps": 50}},
         },
     },
@@ -157,7 +157,7 @@ EXPERIMENT = {
 
 def test_schedule_is_told_in_a_line():
     assert describe(EXPERIMENT, 150, 13, ["train_steps", "batch_size"]) == (
-        "600 steps of batch 8 (32 epochs of 150 images), learning rate up to 0.08 after 50 steps of warm-up, evaluated "
+        "600 steps of batch 8 (32 epochs of 150 images), learning rate up to 0.05 after 50 steps of warm-up, evaluated "
         "every 50 on 13 images: from the data; set train_steps and batch_size to change them."
     )
     assert describe(EXPERIMENT, 150, 13, []).endswith("evaluated every 50 on 13 images: as set.")
