@@ -12,7 +12,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: run check data fetch searches converted translate changes dry-run report test lint lock demo-weights gpu clean-results help
+.PHONY: run check models data fetch searches converted translate changes dry-run report test lint lock demo-weights gpu \
+	clean-results help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/run.stamp ## train, evaluate, export and try a detector
@@ -42,6 +43,9 @@ translate: $(VENV)/run.stamp ## print what PIPELINE=pipeline.config, of the TF O
 	$(if $(PIPELINE),,$(error translate: name the file, PIPELINE=pipeline.config))
 	@PYTHONPATH=workflow/scripts $(BIN)/python -m odtl.pipeline_config "$(PIPELINE)" $(if $(MODEL),--model "$(MODEL)")
 
+models: $(VENV)/run.stamp ## list the models to start from, fast ones first
+	@$(BIN)/python workflow/scripts/list_models.py $(CONFIG)
+
 changes: $(VENV)/run.stamp ## say what changed since the last run, and what that makes stale (ALL=1: every change)
 	@ODTL_CHANGES=$(if $(ALL),all,some) $(SNAKEMAKE) --dry-run --quiet
 
@@ -68,7 +72,8 @@ demo-weights: $(VENV)/run.stamp ## train the demo's pretrained detector anew (ab
 	test -d build/pretrain/images || \
 		$(BIN)/python resources/generate_images.py --set pretrain --output build/pretrain/images
 	$(BIN)/snakemake --directory build/pretrain --cores all --resources gpu=1 --configfile resources/pretrain.yaml
-	cp build/pretrain/results/detector/checkpoint/ckpt.* resources/pretrained/demo/
+	cp build/pretrain/results/detector/checkpoint/ckpt.* build/pretrain/results/dataset/label_map.pbtxt \
+		resources/pretrained/demo/
 
 gpu: $(VENV)/gpu.stamp ## add what TensorFlow needs for an NVIDIA card
 

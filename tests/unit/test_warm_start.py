@@ -3,12 +3,8 @@
 import json
 import re
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from odtl.checkpoints import class_rows, move_rows
 from odtl.last_model import Change, Data, LastModel, compare, model_id, read_images, read_last, write_last
 from odtl.warm_start import MAX_LINEAGE, Start, WarmStart, decide, lineage_of, settings_of
 
@@ -173,28 +169,3 @@ def test_lineage_goes_back_to_the_pretrained_checkpoint_and_is_bounded(tmp_path)
     # Trainings that are listed, and those that are not, are all there were.
     assert len(lineage) - 1 + lineage[2]["left_out"] == trainings
     assert all("left_out" not in entry for entry in lineage[3:])
-
-
-NAMES = st.lists(st.sampled_from("abcdefgh"), unique=True, min_size=1)
-
-
-@given(before=NAMES, now=NAMES, each=st.integers(1, 4), axis=st.integers(0, 2), classes_first=st.booleans())
-def test_every_class_keeps_its_weights_by_name_and_new_ones_stay_fresh(before, now, each, axis, classes_first):
-    """Each weight holds the name of its class and its anchor, so that what went where can be read off."""
-
-    def weights(names, kind):
-        named = [(name, part) for name in ["background", *names] for part in range(each)]
-        if not classes_first:
-            named.sort(key=lambda pair: pair[1])
-        values = np.array([f"{kind} {name} {part}" for name, part in named])
-        others = [2, 3]
-        shape = [*others[:axis], len(values), *others[axis:]]
-        return np.broadcast_to(np.expand_dims(values, [place for place in range(3) if place != axis]), shape)
-
-    old, new = weights(before, "old"), weights(now, "new")
-    ids = {name: number for number, name in enumerate(before, 1)}, {name: number for number, name in enumerate(now, 1)}
-    moved = move_rows(old, new, axis, (len(before) + 1, len(now) + 1), class_rows(*ids), classes_first)
-    known = {"background", *before}
-    expected = [text.replace("new", "old") if text.split()[1] in known else text for text in new.flat]
-    assert list(moved.flat) == expected
-    assert moved.shape == new.shape

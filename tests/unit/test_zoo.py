@@ -4,6 +4,8 @@ import json
 import os
 import re
 import struct
+import subprocess
+import sys
 import tarfile
 import threading
 from dataclasses import replace
@@ -13,13 +15,15 @@ import pytest
 import yaml
 from loopback import respond, serving, status
 
-from odtl import bundle, zoo
+from odtl import bundle, pretrained, zoo
 from odtl.download import Policy
 from odtl.errors import InputError
-from odtl.files import sha256_of
+from odtl.files import folder_sha256, sha256_of
+from odtl.model_table import model_table, read_times
 
 HOME = Path(__file__).parents[2]
 TABLE = HOME / "workflow/zoo.yaml"
+TIMES = HOME / "workflow/model_times.json"
 ENTRY = {
     "family": "RetinaNet",
     "factory": "retinanet",
@@ -80,8 +84,8 @@ class Fetch:
 
     def __call__(self, entry, mirror=None):
         policy = Policy(attempts=3, connect_timeout=2, read_timeout=2)
-        fetching = zoo.Fetching(policy, self.lines.append, lambda seconds: None)
-        return zoo.fetch(entry, self.folder, mirror, self.checksums, fetching)
+        fetching = pretrained.Fetching(policy, self.lines.append, lambda seconds: None)
+        return pretrained.fetch(entry, self.folder, mirror, self.checksums, fetching)
 
     @property
     def recorded(self):
@@ -147,7 +151,7 @@ def test_the_narrow_model_is_built_as_it_says(tf, models):
 
 
 def test_parts_are_those_that_can_be_restored():
-    from odtl.checkpoints import PARTS
+    from odtl.restoring import PARTS
 
     assert tuple(zoo._SCHEMA["properties"]["restore"]["items"]["enum"]) == PARTS
 
@@ -159,7 +163,7 @@ def test_the_demo_lies_in_the_repository(models):
 
 def test_the_documentation_has_the_same_table(models):
     text = (HOME / "docs/models.md").read_text(encoding="utf-8")
-    assert zoo.table(models) in text
+    assert model_table(models, read_times(TIMES)) in text
     keys = set(re.findall(r"^\| `(\w+)` \|", text.split("## Add a model", 1)[1], re.MULTILINE))
     assert keys == set(zoo._SCHEMA["properties"])
 
@@ -222,6 +226,67 @@ def test_names_that_stand_twice_in_one_table_are_told(tmp_path):
     path.write_text(path.read_text() + path.read_text().split("\n", 1)[1])
     with pytest.raises(InputError, match=r"models\.mine: found lines 2 and \d+"):
         zoo.load([path])
+
+
+def test_classes_are_a_label_map_or_names_in_order_of_id(tmp_path):
+    (tmp_path / "map.pbtxt").write_text("item { id: 3 name: 'cat' }")
+    for given, classes in (("map.pbtxt", {"cat": 3}), (["cat", "dog"], {"cat": 1, "dog": 2}), (None, None)):
+        assert zoo.load([write_table(tmp_path / "mine.yaml", classes=given)])["mine"].classes == classes
+    with pytest.raises(InputError, match=r"none\.pbtxt: classes: found no such file"):
+        zoo.load([write_table(tmp_path / "mine.yaml", classes="none.pbtxt")])
+
+
+def test_classes_of_coco_are_those_of_its_annotation_files(models):
+    """80 names among the ids 1 to 90; official.vision learns them with 91 classes, the background among them."""
+    coco = models["retinanet_mobilenetv2_256"].classes
+    assert len(coco) == 80
+    assert max(coco.values()) == 90
+    missing = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+    assert set(range(1, 91)) - set(coco.values()) == missing
+    assert (coco["person"], coco["stop sign"], coco["bottle"], coco["toothbrush"]) == (1, 13, 44, 90)
+
+
+def test_same_classes_are_checked_against_the_model(models):
+    def check(name, same):
+        zoo.check_same_classes({"detector": {"model": name, "same_classes": same}}, models)
+
+    check("retinanet_mobilenetv2_256", {"PET": "bottle"})
+    check("fasterrcnn_resnet50fpn_640", {})
+    with pytest.raises(InputError, match=r"same_classes\.PET: found 'botle'.*Did you mean `bottle`"):
+        check("retinanet_mobilenetv2_256", {"PET": "botle"})
+    with pytest.raises(InputError, match="Nothing is known of the classes"):
+        check("fasterrcnn_resnet50fpn_640", {"PET": "bottle"})
+
+
+def test_table_has_the_fast_models_first_and_marks_what_is_counted(models):
+    names = ["retinanet_resnet50fpn_640", "demo", "fasterrcnn_resnet50fpn_640"]
+    measured = {
+        "demo": {"parameters": 530000, "milliseconds": 5.04, "times": 1.0},
+        "retinanet_resnet50fpn_640": {"parameters": 1, "milliseconds": 500, "times": 99.6},
+    }
+    lines = model_table({name: models[name] for name in names}, measured).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    columns = [cells[0].index(name) for name in ("model", "CPU time", "ms", "COCO AP", "parameters (M)")]
+    assert [[row[column] for column in columns] for row in cells[2:]] == [
+        ["`demo`", "1", "5.04", "-", "0.53*"],
+        ["`retinanet_resnet50fpn_640`", "99.6", "500", "36.8", "34"],
+        ["`fasterrcnn_resnet50fpn_640`", "-", "-", "-", "-"],
+    ]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_models_are_listed_without_any_data(tmp_path):
+    table = write_table(tmp_path / "mine.yaml")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"pretrained": {"zoo": [str(table)]}}))
+    script = [sys.executable, str(HOME / "workflow/scripts/list_models.py"), str(tmp_path / "config.yaml")]
+    listed = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
+    assert "| `mine` " in listed
+    assert "| `demo` " in listed
+    table.unlink()
+    failed = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert failed.returncode == 1
+    assert "mine.yaml" in failed.stderr
+    assert "Traceback" not in failed.stderr
 
 
 # ---- where the weights come from
@@ -337,7 +402,7 @@ def test_a_mirror_folder_holds_unpacked_archives(fetch, checkpoint, tmp_path):
     entry = model(file="mobilenet_v2_0.35_imagenet.tar.gz", sha256="0" * 64)
     source = fetch(entry, mirror=str(tmp_path / "mirror"))
     listing = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in sorted(FILES))
-    assert source["sha256"] == hashlib.sha256(listing.encode()).hexdigest() == zoo.folder_sha256(folder)
+    assert source["sha256"] == hashlib.sha256(listing.encode()).hexdigest() == folder_sha256(folder)
     assert source["prefix"] == "ckpt-7"
     assert fetch.recorded == {"some/": source["sha256"]}
     (folder / "more").write_bytes(b"x")
@@ -357,7 +422,7 @@ def test_a_model_without_address_needs_a_mirror(fetch, tmp_path):
 def test_a_model_in_the_repository(fetch, checkpoint, tmp_path):
     assert fetch(model(path=checkpoint), mirror="/nowhere")["prefix"] == "ckpt-7"
     assert fetch.recorded == {}
-    fetch(model(path=checkpoint, sha256=zoo.folder_sha256(checkpoint)))
+    fetch(model(path=checkpoint, sha256=folder_sha256(checkpoint)))
     with pytest.raises(InputError, match="Expected sha256 000"):
         fetch(model(path=checkpoint, sha256="0" * 64))
     with pytest.raises(InputError, match="no such folder"):
@@ -386,8 +451,8 @@ def test_models_fetched_at_once_are_all_recorded(checkpoint, tmp_path):
 
     def one(number):
         entry = replace(model(), name=f"m{number}")
-        quiet = zoo.Fetching(report=lambda line: None)
-        zoo.fetch(entry, tmp_path / f"out{number}", str(tmp_path), checksums, quiet)
+        quiet = pretrained.Fetching(report=lambda line: None)
+        pretrained.fetch(entry, tmp_path / f"out{number}", str(tmp_path), checksums, quiet)
 
     threads = [threading.Thread(target=one, args=[number]) for number in range(8)]
     for thread in threads:
@@ -437,11 +502,11 @@ def test_unsafe_archives_are_refused(fetch, tmp_path, checkpoint, files, links, 
 
 
 def test_archives_that_unpack_to_too_much_are_refused(fetch, archive, monkeypatch):
-    monkeypatch.setattr(zoo, "_MAX_MEMBERS", 2)
+    monkeypatch.setattr(pretrained, "_MAX_MEMBERS", 2)
     with pytest.raises(InputError, match="more than 2 members"):
         fetch(model(), mirror=str(archive.parent))
     monkeypatch.undo()
-    monkeypatch.setattr(zoo, "_MAX_UNPACKED_BYTES", 100)
+    monkeypatch.setattr(pretrained, "_MAX_UNPACKED_BYTES", 100)
     with pytest.raises(InputError, match="100 bytes"):
         fetch(model(), mirror=str(archive.parent))
 
@@ -475,7 +540,7 @@ def test_the_checkpoint_among_several(tmp_path, state, found):
         (tmp_path / f"{name}.index").touch()
     if state:
         (tmp_path / "checkpoint").write_text(state)
-    assert zoo.find_checkpoint(tmp_path) == tmp_path / found
+    assert pretrained.find_checkpoint(tmp_path) == tmp_path / found
 
 
 def test_several_checkpoints_of_one_step_are_told(tmp_path):
@@ -483,7 +548,7 @@ def test_several_checkpoints_of_one_step_are_told(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "ckpt-9.index").touch()
     with pytest.raises(InputError, match="found a/ckpt-9, b/ckpt-9"):
-        zoo.find_checkpoint(tmp_path)
+        pretrained.find_checkpoint(tmp_path)
 
 
 # ---- checkpoints on disk

@@ -29,7 +29,7 @@ from odtl.config import canonical, check_config, check_files, experiment_setting
 from odtl.duplicates import groups_file
 from odtl.errors import InputError
 from odtl.experiments import trainings_of, written_out
-from odtl.files import sha256_of
+from odtl.files import folder_sha256, sha256_of
 from odtl.provenance import keep_records
 from odtl.sources import script_digest
 from odtl.split import SPLITS, shard_name
@@ -148,6 +148,8 @@ with told_clearly():
     TRANSLATED = pipeline_config.put_in_place(WRITTEN_OUT, ZOO)
 PIPELINES = pipeline_config.pipelines_of(WRITTEN_OUT)
 SETTINGS = {name: experiment_settings(TRANSLATED, name) for name in EXPERIMENTS}
+with told_clearly():
+    zoo.check_same_classes(SETTINGS, ZOO)
 MODELS = sorted({settings["model"] for settings in SETTINGS.values()})
 SHARDS = {
     split: [shard_name(split, i, config["data"]["shards"]) for i in range(config["data"]["shards"])] for split in SPLITS
@@ -198,7 +200,7 @@ def training_threads(wildcards):
 def checkpoint_identity(name):
     """Return what tells one pretrained checkpoint from another, whatever place it comes from."""
     model = ZOO[name]
-    content = zoo.folder_sha256(model.path) if model.path and model.path.is_dir() else model.sha256
+    content = folder_sha256(model.path) if model.path and model.path.is_dir() else model.sha256
     return {"archive": model.archive_file, "sha256": content}
 
 

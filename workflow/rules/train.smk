@@ -37,7 +37,11 @@ rule train:
     params:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
         state="results/{experiment}/training",
-        normalisation=lambda wildcards: {"normalisation": canonical(model_of(wildcards.experiment).normalisation)},
+        pretrained=lambda wildcards: {
+            "normalisation": canonical(model_of(wildcards.experiment).normalisation),
+            "classes": canonical(model_of(wildcards.experiment).classes),
+            "same_classes": canonical(SETTINGS[wildcards.experiment]["same_classes"]),
+        },
         options=lambda wildcards: {
             key: value for key, value in SETTINGS[wildcards.experiment].items() if key in {"freeze", "early_stopping"}
         },

@@ -38,7 +38,7 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=sn
         Path(snakemake.output.index).with_suffix(""),
         fingerprint,
         snakemake.output.summary,
-        snakemake.params.normalisation["normalisation"],
+        **snakemake.params.pretrained,
         warm_start=warm_start,
         options=Options.of(snakemake.params.options),
     )

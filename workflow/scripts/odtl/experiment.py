@@ -77,7 +77,7 @@ def build_experiment(
     train_summary, val_summary: of each split, as {split}.json has them: `images`, `max_boxes` of any one image,
                      `image_bytes` of all images. Without validation images, nothing is evaluated during training.
     init_checkpoint: prefix of the checkpoint to start from, or None.
-    restore:         the parts of it to take, as `checkpoints.restore_parts` names them.
+    restore:         the parts of it to take, as `restoring.restore` names them.
     overrides:       the user's last word, nested like `settings`.
 
     Precedence: factory < RECIPE < settings < schedule and data < overrides.

@@ -27,6 +27,7 @@ from odtl.compare import Tolerances, check_parity
 from odtl.files import atomic_folder, sha256_of, write_json
 from odtl.inference import FROZEN_GRAPH, LABEL_MAP, METADATA, SAVED_MODEL, Detector
 from odtl.label_map import read_label_map
+from odtl.preprocessing import preprocessing_of
 from odtl.records import read_records
 from odtl.serving import (
     INPUT,
@@ -65,7 +66,7 @@ def export(
     classes = read_label_map(label_map_path)
     check_class_count(config, classes, label_map_path)
     with atomic_folder(export_dir) as folder:
-        _write_models(model, checkpoints.preprocessing(config), folder)
+        _write_models(model, preprocessing_of(config), folder)
         for place in (folder, folder / SAVED_MODEL / "assets.extra"):
             place.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(label_map_path, place / LABEL_MAP)
@@ -149,7 +150,7 @@ def _note(images: int, detections: int) -> str:
 
 
 def _metadata(config, factory: str, classes: dict[str, int], digest: str, folder: Path) -> dict:
-    preprocessing = checkpoints.preprocessing(config)
+    preprocessing = preprocessing_of(config)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         "classes": classes,

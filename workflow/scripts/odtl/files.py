@@ -119,6 +119,14 @@ def sha256_of(path: str | os.PathLike) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def folder_sha256(folder: str | os.PathLike) -> str:
+    """Return the SHA-256 over the files of a folder: of each, in order of path, `{sha256}  {path}` and a newline."""
+    folder = Path(folder)
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    listing = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in files)
+    return hashlib.sha256(listing.encode("utf-8")).hexdigest()
+
+
 def _flush(file: Path) -> None:
     # As in `atomic_open`; and some file systems tell only now that there was no space.
     descriptor = os.open(file, os.O_RDONLY)

@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from odtl import checkpoints
 from odtl.detections import Detections, from_outputs
 from odtl.errors import InputError, Problem
+from odtl.preprocessing import preprocessing_of
 
 # The names by which clients of the TF Object Detection API know a detector's tensors.
 # https://github.com/tensorflow/models/blob/master/research/object_detection/exporter_lib_v2.py
@@ -26,7 +26,7 @@ def detect_encoded(model, config, encoded: Iterable[bytes], batch_size: int = 8)
     """
     import tensorflow as tf
 
-    preprocessing = checkpoints.preprocessing(config)
+    preprocessing = preprocessing_of(config)
 
     def decode(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
@@ -46,7 +46,7 @@ def detect_encoded(model, config, encoded: Iterable[bytes], batch_size: int = 8)
 def prepare(image, preprocessing):
     """Return (prepared, image_info) of one image for the model; for almost any image just what `preprocessing` does.
 
-    image: uint8 tensor (H, W, 3). preprocessing: as `checkpoints.preprocessing` gives it. prepared: float32
+    image: uint8 tensor (H, W, 3). preprocessing: as `preprocessing_of` gives it. prepared: float32
     (*padded_size, 3). image_info: float32 (4, 2); its first row is the height and width of the image as given.
     An image so narrow that scaling would leave no pixel of it, which official.vision refuses, is padded before.
     """

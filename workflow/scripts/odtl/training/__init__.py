@@ -33,6 +33,8 @@ def train(
     fingerprint: Mapping[str, Any] | str,
     summary_path: str | os.PathLike,
     normalisation: Mapping[str, Any] | None = None,
+    classes: Mapping[str, int] | None = None,
+    same_classes: Mapping[str, str] | None = None,
     stream: TextIO | None = None,
     warm_start: warm.WarmStart | None = None,
     options: Options | None = None,
@@ -49,7 +51,10 @@ def train(
                      experiment's own content is always part of it.
     summary_path:    JSON: steps, which weights were exported and why, AP, speed, what was restored, versions.
     normalisation:   `mean` and `stddev` that the pretrained weights were trained with, as the zoo gives them; None:
-                     those of official.vision (see `checkpoints.fold_normalisation`).
+                     those of official.vision (see `restoring.normalisation`).
+    classes:         name -> id of what the pretrained weights tell apart; the head keeps what it knows of classes that
+                     the data have, too. None: not known, so that all of them start fresh.
+    same_classes:    name in the data -> name in `classes`, where they differ.
     stream:          where progress is told; standard error if None.
     warm_start:      when the training may go on from the last finished one's model, and on what data. None: never, and
                      nothing is kept for a next one.
@@ -66,6 +71,7 @@ def train(
         "given": fingerprint,
         "experiment": _digest(config.as_dict()),
         "normalisation": _figures(normalisation),
+        "classes": {"known": dict(classes), "same": dict(same_classes or {})} if classes else None,
         "options": options.identity(),
     }
     plan = warm.plan_training(config, factory, state_folder, parts, warm_start)

@@ -1,8 +1,10 @@
 """How a training starts: from the last model's weights, from pretrained ones, or from random ones."""
 
 from odtl import warm_start as warm
-from odtl.checkpoints import Restored, fold_normalisation, restore_detector, restore_parts
 from odtl.progress import Progress
+from odtl.restoring import PARTS, Restored, restore
+from odtl.restoring.classes import ClassNames
+from odtl.restoring.normalisation import fold_normalisation
 from odtl.training_state import State
 
 
@@ -15,9 +17,8 @@ def start(model, plan: warm.Plan, state: State, progress: Progress) -> None:
     if begin and begin.parent:
         progress.say(f"Starting from {begin.why}.")
         # Their normalisation is folded already.
-        restored = restore_detector(model, state.last / "ckpt", plan.config, begin.label_map, plan.label_map)
-        progress.say(f"Taken are the weights of {restored}.")
-        _tell_fresh(restored, state, progress)
+        names = ClassNames(begin.label_map, plan.label_map)
+        _tell(restore(model, state.last / "ckpt", PARTS, plan.config, names), state, progress)
         return
     if begin:
         progress.say(f"Full training: {begin.why}.")
@@ -26,19 +27,18 @@ def start(model, plan: warm.Plan, state: State, progress: Progress) -> None:
         progress.say("Starting from random weights.")
         return
     parts = [modules] if isinstance(modules, str) else list(modules)
-    restored = restore_parts(model, checkpoint, parts, plan.config)
+    classes = plan.parts.get("classes")
+    names = ClassNames(classes["known"], plan.label_map, classes["same"]) if classes and plan.label_map else None
+    restored = restore(model, checkpoint, parts, plan.config, names)
     if plan.parts["normalisation"] and "backbone" in parts:
         _fold_normalisation(model.backbone, plan.parts["normalisation"], progress)
-    progress.say(f"Starting from {checkpoint}: taken are the weights of {restored}.")
-    _tell_fresh(restored, state, progress)
+    progress.say(f"Starting from {checkpoint}.")
+    _tell(restored, state, progress)
 
 
-def _tell_fresh(restored: Restored, state: State, progress: Progress) -> None:
+def _tell(restored: Restored, state: State, progress: Progress) -> None:
     state.record(0, restored=restored.as_dict())
-    if restored.fresh:
-        names = sorted(restored.fresh)
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        progress.say(f"Fresh are {', '.join(names[:3])}{more}.")
+    progress.say(str(restored))
 
 
 def _fold_normalisation(backbone, normalisation, progress: Progress) -> None:

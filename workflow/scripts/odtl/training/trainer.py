@@ -1,5 +1,6 @@
 """official.vision's trainer, made to start faster and to take its data from `inputs`."""
 
+from odtl.checkpoints import build_model_of
 from odtl.training.freezing import freeze_first
 from odtl.training.inputs import build_inputs
 from odtl.training.options import Options
@@ -13,7 +14,7 @@ def make_trainer(config, options: Options, evaluates: bool):
     from official.core import task_factory, train_utils
 
     task = task_factory.get_task(config.task)
-    model = task.build_model()
+    model = build_model_of(task)
     if isinstance(options.freeze, int):
         freeze_first(model, options.freeze)
     optimizer = train_utils.create_optimizer(task, config)
