@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: run check models data fetch searches converted translate changes dry-run report test lint lock demo-weights gpu \
+.PHONY: run check models data fetch searches converted learning-rate translate changes dry-run report test lint lock demo-weights gpu \
 	clean-results help
 .DEFAULT_GOAL := help
 
@@ -37,6 +37,10 @@ searches: $(VENV)/run.stamp ## make the lists of addresses that the configuratio
 
 converted: TARGET = converted
 converted: $(VENV)/run.stamp ## write the data set as COCO, VOC, YOLO and CSV
+	$(SNAKEMAKE)
+
+learning-rate: TARGET = learning_rates
+learning-rate: $(VENV)/run.stamp ## find a learning rate for each experiment, and draw what it was read from
 	$(SNAKEMAKE)
 
 translate: $(VENV)/run.stamp ## print what PIPELINE=pipeline.config, of the TF Object Detection API, stands for here

@@ -26,6 +26,7 @@ WITHOUT_TENSORFLOW = (
     "hash_images",
     "leak_gate",
     "make_boxes",
+    "plot_learning_rate",
     "plot_pr_curve",
     "plot_training",
     "search_images",

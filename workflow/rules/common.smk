@@ -185,6 +185,12 @@ def pretrained_of(wildcards):
     return f"results/pretrained/{settings['model']}/source.json" if settings["pretrained"] else []
 
 
+def options_of(wildcards):
+    """Return the settings of a training that experiment.yaml has no place for."""
+    names = {"freeze", "early_stopping"}
+    return {key: value for key, value in SETTINGS[wildcards.experiment].items() if key in names}
+
+
 def training_threads(wildcards):
     """Return the share of the cores that a training has beside as many others as there are GPUs for; at least one.
 

@@ -42,9 +42,7 @@ rule train:
             "classes": canonical(model_of(wildcards.experiment).classes),
             "same_classes": canonical(SETTINGS[wildcards.experiment]["same_classes"]),
         },
-        options=lambda wildcards: {
-            key: value for key, value in SETTINGS[wildcards.experiment].items() if key in {"freeze", "early_stopping"}
-        },
+        options=options_of,
         # Snakemake does not compare what depends on the input: how the next training starts must not cause one.
         leaks=lambda wildcards, input: config["data"]["leaks"],
         warm_start=lambda wildcards, input: SETTINGS[wildcards.experiment]["warm_start"],

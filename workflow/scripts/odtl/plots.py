@@ -1,9 +1,10 @@
-"""Figures: precision-recall curves and the course of training, as SVG that is the same for the same numbers."""
+"""Figures of curves: precision and recall, training, learning rate; as SVG that is the same for the same numbers."""
 
 import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -85,6 +86,29 @@ def write_training_curves(
             _draw_lines(axes, lines, colors)
             axes.set_ylabel(label)
         grid[-1].set_xlabel("Training step")
+        save(figure, path)
+
+
+def write_learning_rate_curve(
+    found: Mapping[str, Any], path: str | os.PathLike, colors: Sequence[str] = COLORS
+) -> None:
+    """Draw the loss over a rising learning rate into an SVG (or PNG, by the suffix of `path`).
+
+    found: as `odtl.training.rate_finding.find_rate` gives it.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(8.2, 4.2)
+        rates, losses, smoothed = found["rates"], found["losses"], found["smoothed"]
+        axes.plot(rates, losses, ".", color="#999999", markersize=5, label="single steps")
+        axes.plot(rates, smoothed, color=colors[0], linewidth=2, label="smoothed")
+        for key, dashes, color in (("suggested", "--", colors[1 % len(colors)]), ("configured", ":", "black")):
+            if found[key] is not None:
+                axes.axvline(found[key], color=color, linestyle=dashes, linewidth=1.8, label=f"{key}: {found[key]:g}")
+        # The last losses, of a model that is blown up, would flatten all else.
+        axes.set(xscale="log", ylim=(0, 1.3 * max(smoothed[0], max(losses[: 1 + len(losses) // 2]))))
+        axes.set(xlabel="Learning rate", ylabel="Loss on the training images")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False, alignment="left")
+        axes.set_title("Loss while the learning rate rises", loc="left", fontsize=13, pad=12)
         save(figure, path)
 
 

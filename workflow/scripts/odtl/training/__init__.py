@@ -20,6 +20,7 @@ from odtl.files import atomic_open
 from odtl.training.loop import Run
 from odtl.training.options import Options
 from odtl.training.runtime import quiet
+from odtl.training.starting import figures_of
 from odtl.training_state import State
 
 DATA_SUFFIX = ".data-00000-of-00001"
@@ -70,7 +71,7 @@ def train(
     parts = {
         "given": fingerprint,
         "experiment": _digest(config.as_dict()),
-        "normalisation": _figures(normalisation),
+        "normalisation": figures_of(normalisation),
         "classes": {"known": dict(classes), "same": dict(same_classes or {})} if classes else None,
         "options": options.identity(),
     }
@@ -102,10 +103,6 @@ def _export(prefix: str, out_prefix: str | os.PathLike) -> None:
     for suffix in (DATA_SUFFIX, ".index"):
         with open(prefix + suffix, "rb") as source, atomic_open(str(out_prefix) + suffix, "wb") as target:
             shutil.copyfileobj(source, target)
-
-
-def _figures(normalisation: Mapping[str, Any] | None) -> dict[str, list[float]] | None:
-    return normalisation and {key: [float(value) for value in normalisation[key]] for key in ("mean", "stddev")}
 
 
 def _digest(value: Any) -> str:

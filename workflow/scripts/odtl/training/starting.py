@@ -1,5 +1,8 @@
 """How a training starts: from the last model's weights, from pretrained ones, or from random ones."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from odtl import warm_start as warm
 from odtl.progress import Progress
 from odtl.restoring import PARTS, Restored, restore
@@ -34,6 +37,11 @@ def start(model, plan: warm.Plan, state: State, progress: Progress) -> None:
         _fold_normalisation(model.backbone, plan.parts["normalisation"], progress)
     progress.say(f"Starting from {checkpoint}.")
     _tell(restored, state, progress)
+
+
+def figures_of(normalisation: Mapping[str, Any] | None) -> dict[str, list[float]] | None:
+    """Return `mean` and `stddev` of what the zoo says of a normalisation, as a plan's parts hold them."""
+    return normalisation and {key: [float(value) for value in normalisation[key]] for key in ("mean", "stddev")}
 
 
 def _tell(restored: Restored, state: State, progress: Progress) -> None:

@@ -1,0 +1,19 @@
+"""Find a learning rate for an experiment, and say how to set it."""
+
+from job import logged
+from odtl.files import write_json
+from odtl.sidecars import check_sizes
+from odtl.training.options import Options
+from odtl.training.rate_finding import describe, find_rate
+
+with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=snakemake.threads):
+    files = dict(zip(snakemake.input.records, snakemake.input.sidecars, strict=True))
+    check_sizes(files.items(), "records")
+    found = find_rate(
+        snakemake.input.experiment,
+        snakemake.params.factory,
+        snakemake.params.normalisation["normalisation"],
+        Options.of(snakemake.params.options),
+    )
+    write_json(snakemake.output.rate, found)
+    print(describe(found, snakemake.wildcards.experiment))
