@@ -23,6 +23,8 @@ from odtl.training_state import State
 
 # Points of the loss curve in the summary; the state keeps all.
 MAX_LOSS_POINTS = 500
+# Steps between two looks at the loss, from step 0 on.
+DETERMINISTIC_LOOP = 10
 
 
 class Run:
@@ -39,11 +41,16 @@ class Run:
         latest = self._latest()
         self.first = latest[0] if latest else 0
         self.progress = Progress(self.total, self.batch_size, self.first, stream)
-        # Else a resumed run would see the first images again, in the same order and cut the same way.
-        runtime.set_seed(config.task.train_data.seed, self.first)
+        # Else a resumed run would see the first images again, in the same order and cut the same way. To see those that
+        # it would have seen unkilled, it has to make the earlier ones, too, and to pass over them.
+        skipped = self.first if options.deterministic else 0
+        runtime.set_seed(config.task.train_data.seed, self.first - skipped)
+        if options.deterministic:
+            runtime.set_deterministic()
         runtime.set_precision(config.runtime.mixed_precision_dtype)
         with self.strategy.scope():
-            self.trainer = make_trainer(config, options, evaluates=self.pace.validation_interval is not None)
+            evaluates = self.pace.validation_interval is not None
+            self.trainer = make_trainer(config, options, evaluates, skipped)
             if latest:
                 self._resume(*latest)
             else:
@@ -63,6 +70,8 @@ class Run:
             if step < self.total and not self._stopped():
                 self.progress.say("Tracing the graph of the model: some ten seconds, half a minute for a large one.")
             while step < self.total and not self._stopped():
+                # What is told of the loss is the mean since the last look: how many steps that are must not go by time.
+                wanted = DETERMINISTIC_LOOP - step % DETERMINISTIC_LOOP if self.options.deterministic else wanted
                 steps = min(wanted, self.pace.steps_to_stop(step))
                 seconds = self._train(step, steps)
                 # The first step's time is that of tracing.

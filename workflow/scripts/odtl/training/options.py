@@ -12,10 +12,12 @@ class Options:
 
     freeze:         null; "backbone", which experiment.yaml holds, too; or how many of the backbone's first layers keep
                     their pretrained weights.
+    deterministic:  whether the same seed gives the same weights and figures (see docs/training.md).
     early_stopping: `patience`, in evaluations, and `min_delta`, in AP; see `scores.stopped_at`.
     """
 
     freeze: str | int | None = None
+    deterministic: bool = False
     early_stopping: Mapping[str, Any] = field(default_factory=lambda: {"patience": None, "min_delta": 0.0})
 
     @classmethod

@@ -156,6 +156,8 @@ def _losses(config, parts: Mapping[str, Any], options: Options, progress: Progre
 
     strategy = runtime.strategy()
     runtime.set_seed(config.task.train_data.seed, 0)
+    if options.deterministic:
+        runtime.set_deterministic()
     runtime.set_precision(config.runtime.mixed_precision_dtype)
     losses: list[float] = []
     with tempfile.TemporaryDirectory() as folder, strategy.scope():

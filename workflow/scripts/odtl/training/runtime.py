@@ -42,6 +42,17 @@ def set_seed(seed: int | None, offset: int) -> None:
         tf_keras.utils.set_random_seed((seed + offset) % 2**32)
 
 
+def set_deterministic() -> None:
+    """Compute the same from the same seed, from here on and until the process ends; slower.
+
+    TensorFlow then draws random numbers one after the other and adds up in a fixed order. On a GPU it raises an error
+    where it has no such form of an operation.
+    """
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+
+
 def set_precision(dtype: str | None) -> None:
     """Compute in `dtype` from here on; None: float32."""
     if dtype:

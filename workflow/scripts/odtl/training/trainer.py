@@ -6,10 +6,11 @@ from odtl.training.inputs import build_inputs
 from odtl.training.options import Options
 
 
-def make_trainer(config, options: Options, evaluates: bool):
+def make_trainer(config, options: Options, evaluates: bool, skipped: int = 0):
     """Return the trainer of an ExperimentConfig, with its model and optimizer; call it in the strategy's scope.
 
     evaluates: whether there are validation images to evaluate on.
+    skipped:   how many training batches to leave out at first.
     """
     from official.core import task_factory, train_utils
 
@@ -18,14 +19,16 @@ def make_trainer(config, options: Options, evaluates: bool):
     if isinstance(options.freeze, int):
         freeze_first(model, options.freeze)
     optimizer = train_utils.create_optimizer(task, config)
-    trainer = _trainer_class(options)(config, task, model=model, optimizer=optimizer, train=True, evaluate=evaluates)
+    trainer = _trainer_class(options, skipped)(
+        config, task, model=model, optimizer=optimizer, train=True, evaluate=evaluates
+    )
     # A graph that makes variables while it is traced is traced a second time.
     if hasattr(trainer.optimizer, "_create_all_weights"):
         trainer.optimizer._create_all_weights(trainer.model.trainable_variables)
     return trainer
 
 
-def _trainer_class(options: Options):
+def _trainer_class(options: Options, skipped: int):
     """Return official.vision's trainer, made to start faster.
 
     AutoGraph rewrites the source of every function that a graph is traced from, which takes longer than all the rest,
@@ -40,7 +43,8 @@ def _trainer_class(options: Options):
         def distribute_dataset(self, build, params):
             # Ours takes the place of the task's own function.
             def ours(params, input_context=None):
-                return build_inputs(self.task, params, options, input_context)
+                batches = build_inputs(self.task, params, options, input_context)
+                return batches.skip(skipped) if params.is_training and skipped else batches
 
             distribute = super().distribute_dataset
             try:
