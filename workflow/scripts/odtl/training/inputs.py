@@ -1,11 +1,164 @@
-"""The data of a training: from the records to batches, as official.vision's own parsers make them."""
+"""The data of a training: from the records to batches.
+
+official.vision's own decoders and parsers make of each record what the model learns from, so that images, boxes and
+targets are the same as with its train.py. What is ours is the way from the one to the other:
+
+    records -> shuffled, encoded -> decoded -> shrunk -> cached, where that fits in memory -> shuffled
+            -> augmented and parsed -> batches
+
+An image larger than augmentation can ask for is shrunk to that size, once, instead of as a whole in each epoch. Where
+all images fit in memory (`sizing.cache_budget`), they are decoded once. Otherwise no more is kept than the shuffle
+buffer of encoded images, whose bytes experiment.yaml bounds, and the batches that are being made.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from odtl.training.options import Options
+from odtl.training.sizing import cache_budget, estimate, first_spans
+
+# Of the memory for caches, what the parsed validation images may take.
+VALIDATION_SHARE = 0.25
+# So many files are read in turn: images that stand together are hardly in one batch.
+FILES_AT_ONCE = 16
 
 
 def build_inputs(task, params, options: Options, input_context=None):
     """Return a `tf.data.Dataset` of batches, (images, labels).
 
-    task: official.vision's. params: its configuration of the data, for training or for validation.
+    task: official.vision's. params: its configuration of the data, for training or for validation. Training data have
+    no end; each image comes once in each epoch. Validation data are what official.vision makes of them.
     """
-    return task.build_inputs(params, input_context)
+    if not params.is_training:
+        return _cached_if_small(task.build_inputs(params, input_context), params)
+    if not _are_plain_records(params):
+        return task.build_inputs(params, input_context)
+
+    def make_reader(params, decoder_fn, parser_fn, **_):
+        return _Reader(params, tuple(task.task_config.model.input_size[:2]), decoder_fn, parser_fn)
+
+    with _reader_made_by(make_reader):
+        return task.build_inputs(params, input_context)
+
+
+class _Reader:
+    """What stands in for official.vision's `InputReader` while a task builds its training data."""
+
+    def __init__(self, params, input_size: tuple[int, int], decode: Callable, parse: Callable) -> None:
+        self.params, self.decode, self.parse = params, decode, parse
+        self.bound = largest_wanted(params.parser, input_size)
+        # Where an image is stretched to the square, each side must be as long as wanted.
+        self.covering = not params.parser.as_dict().get("keep_aspect_ratio", True)
+
+    def read(self, input_context=None):
+        import tensorflow as tf
+
+        images = self._read_decoded()
+        images = images.map(self.parse, num_parallel_calls=tf.data.AUTOTUNE)
+        batch_size = self.params.global_batch_size
+        if input_context:
+            batch_size = input_context.get_per_replica_batch_size(batch_size)
+        batches = images.batch(batch_size, drop_remainder=self.params.drop_remainder)
+        return batches.with_options(self._options()).prefetch(tf.data.AUTOTUNE)
+
+    def _read_decoded(self):
+        """Return decoded images without end, in another order in each epoch."""
+        import tensorflow as tf
+
+        params = self.params
+        found = estimate(params.input_path, self.bound, cache_budget(), self.covering)
+        encoded = _read_encoded(params).shuffle(params.shuffle_buffer_size, params.seed)
+        if not found:
+            return encoded.repeat().map(self._decode, num_parallel_calls=tf.data.AUTOTUNE)
+        decoded = encoded.map(self._decode, num_parallel_calls=tf.data.AUTOTUNE).cache()
+        # The first epoch fills the cache as it goes. Shuffling at once would decode all images before the first step.
+        later = decoded.shuffle(max(1, found.images), params.seed).repeat()
+        return decoded.concatenate(later)
+
+    def _decode(self, serialized) -> dict[str, Any]:
+        decoded = self.decode(serialized)
+        return {**decoded, "image": shrink(decoded["image"], self.bound, self.covering)} if self.bound else decoded
+
+    def _options(self):
+        import tensorflow as tf
+
+        options = tf.data.Options()
+        if self.params.deterministic is not None:
+            options.deterministic = self.params.deterministic
+        return options
+
+
+def largest_wanted(parser, input_size: tuple[int, int]) -> tuple[float, float] | None:
+    """Return the largest (height, width) that official.vision's parser scales an image into; None: not known.
+
+    parser: its configuration. Policies whose steps are measured in pixels of the original, or cut a part out of it,
+    need the original.
+    """
+    settings = parser.as_dict()
+    if settings.get("aug_type") or settings.get("aug_rand_jpeg") or settings.get("aug_policy"):
+        return None
+    largest = max(1.0, parser.aug_scale_max)
+    return largest * input_size[0], largest * input_size[1]
+
+
+def shrink(image, bound: tuple[float, float], covering: bool = False):
+    """Return a uint8 image of shape (height, width, 3), shrunk as `sizing.shrunk_size` says; smaller ones as they are.
+
+    By bilinear interpolation without anti-aliasing, as official.vision scales images for training and serving.
+    """
+    import tensorflow as tf
+
+    size = tf.cast(tf.shape(image)[:2], tf.float32)
+    ratios = tf.constant(bound, tf.float32) / size
+    ratio = tf.reduce_max(ratios) if covering else tf.reduce_min(ratios)
+
+    def shrunk():
+        smaller = tf.image.resize(image, tf.cast(tf.math.ceil(size * ratio), tf.int32))
+        return tf.cast(tf.round(smaller), tf.uint8)
+
+    return tf.ensure_shape(tf.cond(ratio < 1, shrunk, lambda: image), [None, None, 3])
+
+
+def _read_encoded(params):
+    """Return the records of one epoch, as they stand in the files; the files in another order in each epoch."""
+    import tensorflow as tf
+
+    files = tf.data.Dataset.from_tensor_slices(list(params.input_path))
+    files = files.shuffle(len(params.input_path), params.seed)
+    return files.interleave(tf.data.TFRecordDataset, cycle_length=FILES_AT_ONCE)
+
+
+def _are_plain_records(params) -> bool:
+    """Whether the data are TFRecord files and nothing is asked for that only official.vision's reader does."""
+    settings = params.as_dict()
+    special = ("cache", "tfds_name", "enable_tf_data_service", "pseudo_label_data", "weights")
+    paths = settings["input_path"]
+    if any(settings.get(name) for name in special) or not isinstance(paths, list | tuple):
+        return False
+    return settings["file_type"] == "tfrecord" and not any(set(path) & set(",*?") for path in paths)
+
+
+def _cached_if_small(dataset, params):
+    """Keep parsed validation batches where they are few: each evaluation sees the same ones."""
+    if not _are_plain_records(params):
+        return dataset
+    import tensorflow as tf
+
+    each = sum(spec.dtype.size * math.prod(spec.shape[1:]) for spec in tf.nest.flatten(dataset.element_spec))
+    limit = int(VALIDATION_SHARE * cache_budget() / each)
+    return dataset.cache() if len(first_spans(params.input_path, limit + 1)) <= limit else dataset
+
+
+@contextlib.contextmanager
+def _reader_made_by(make_reader: Callable) -> Iterator[None]:
+    """Let official.vision's tasks take their readers from `make_reader`: none takes decoder and parser apart itself."""
+    from official.vision.dataloaders import input_reader_factory
+
+    original = input_reader_factory.input_reader_generator
+    input_reader_factory.input_reader_generator = make_reader
+    try:
+        yield
+    finally:
+        input_reader_factory.input_reader_generator = original
