@@ -138,6 +138,7 @@ def _peak(learning_rate) -> float:
 
 def _model_part(num_classes, image_size, schedule, init_checkpoint, restore) -> dict:
     size = {} if image_size is None else {"input_size": [image_size, image_size, 3]}
+    precision = schedule.get("mixed_precision") or "auto"
     return {
         "task": {
             "model": {"num_classes": num_classes + 1, **size},
@@ -149,7 +150,8 @@ def _model_part(num_classes, image_size, schedule, init_checkpoint, restore) -> 
         },
         "runtime": {
             "distribution_strategy": "one_device",
-            "mixed_precision_dtype": schedule.get("mixed_precision") or "float32",
+            # What the hardware is fast at is found out where it is: when the training starts.
+            "mixed_precision_dtype": {"auto": "float32"}.get(precision, precision),
         },
     }
 

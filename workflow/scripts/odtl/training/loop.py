@@ -12,7 +12,7 @@ from odtl import warm_start as warm
 from odtl.checkpoints import is_whole, weights_of
 from odtl.errors import InputError, Problem
 from odtl.progress import Progress, format_ap
-from odtl.training import runtime
+from odtl.training import precision, runtime
 from odtl.training.events import Events
 from odtl.training.options import Options
 from odtl.training.pace import Pace, steps_per_loop
@@ -32,7 +32,7 @@ class Run:
 
     def __init__(self, plan: warm.Plan, options: Options, state: State, source: str, stream: TextIO | None) -> None:
         self.plan, self.options, self.state, self.source = plan, options, state, source
-        self.config = config = plan.config
+        self.config = config = precision.resolve(plan.config, options.mixed_precision)
         self.pace = Pace.of(config)
         self.total = self.pace.total
         self.batch_size = config.task.train_data.global_batch_size
@@ -48,6 +48,8 @@ class Run:
         if options.deterministic:
             runtime.set_deterministic()
         runtime.set_precision(config.runtime.mixed_precision_dtype)
+        if config is not plan.config:
+            self.progress.say(f"Computing in {config.runtime.mixed_precision_dtype}, which suits this hardware.")
         with self.strategy.scope():
             evaluates = self.pace.validation_interval is not None
             self.trainer = make_trainer(config, options, evaluates, skipped)
@@ -107,6 +109,7 @@ class Run:
             "images_per_second": self.batch_size * self.timed_steps / self.timed_seconds if self.timed_steps else None,
             "seconds": self.seconds,
             "device": runtime.device(),
+            "precision": self.config.runtime.mixed_precision_dtype,
             "parameters": self.trainer.model.count_params(),
             "started_from": "last model" if self.plan.start and self.plan.start.parent else "pretrained",
             "pretrained": self.config.task.init_checkpoint or None,
