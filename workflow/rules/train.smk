@@ -42,6 +42,7 @@ rule train:
             "classes": canonical(model_of(wildcards.experiment).classes),
             "same_classes": canonical(SETTINGS[wildcards.experiment]["same_classes"]),
         },
+        batch_norm=lambda wildcards: model_of(wildcards.experiment).batch_norm or "as saved",
         options=options_of,
         # Snakemake does not compare what depends on the input: how the next training starts must not cause one.
         leaks=lambda wildcards, input: config["data"]["leaks"],

@@ -41,4 +41,5 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=sn
         **snakemake.params.pretrained,
         warm_start=warm_start,
         options=Options.of(snakemake.params.options),
+        folded_batch_norm=snakemake.params.batch_norm == "folded",
     )

@@ -107,7 +107,8 @@ def plan_training(
     """Return from where a training starts, on which schedule, and what its state belongs to.
 
     config:     the ExperimentConfig of the full training. factory: the kind of experiment.
-    parts:      of the fingerprint of the full training: `given`, `experiment`, `normalisation`, `options`.
+    parts:      of the fingerprint of the full training: `given`, `experiment`, `normalisation`, `options`,
+                `folded_batch_norm`.
     warm_start: None where the training never starts warm.
     """
     if not warm_start:
@@ -119,6 +120,7 @@ def plan_training(
         factory=factory,
         normalisation=parts["normalisation"],
         options=parts["options"],
+        folded_batch_norm=parts["folded_batch_norm"],
         pretrained=origin.get("sha256"),
         official=metadata.version("tf-models-official"),
     )

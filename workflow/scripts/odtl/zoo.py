@@ -70,6 +70,7 @@ _SCHEMA = {
                 "source": {"type": "string"},
             },
         },
+        "batch_norm": {"enum": ["folded", None]},
         "notes": {"type": ["string", "null"]},
     },
     "$defs": {"channels": {"type": "array", "minItems": 3, "maxItems": 3, "items": {"type": "number"}}},
@@ -100,6 +101,8 @@ class Model:
     coco_ap:       published AP on COCO val2017, in percent, or None.
     parameters:    published number in millions, or None.
     normalisation: mean and stddev per channel (RGB, of values in [0, 1]) at its training, with source, or None.
+    batch_norm:    "folded" where the checkpoint is of a network made for inference, whose batch normalisation is part
+                   of its convolutions: its statistics are measured when a training starts. None: they are as saved.
     """
 
     name: str
@@ -119,6 +122,7 @@ class Model:
     coco_ap: float | None = None
     parameters: float | None = None
     normalisation: Mapping[str, Any] | None = None
+    batch_norm: str | None = None
     notes: str | None = None
 
 

@@ -39,6 +39,7 @@ def train(
     stream: TextIO | None = None,
     warm_start: warm.WarmStart | None = None,
     options: Options | None = None,
+    folded_batch_norm: bool = False,
 ) -> dict[str, Any]:
     """Train a detector, write its best weights and a summary, and return the summary.
 
@@ -60,6 +61,8 @@ def train(
     warm_start:      when the training may go on from the last finished one's model, and on what data. None: never, and
                      nothing is kept for a next one.
     options:         what experiment.yaml has no place for; None: the defaults.
+    folded_batch_norm: whether the statistics of the pretrained backbone's batch normalisation are to be measured on
+                     training images, since they were folded into its convolutions (see `batch_norm`).
 
     What is exported: the weights with the best AP on the validation images; the last ones where there are none, or
     no evaluation could tell an AP. Raises InputError where the experiment or its checkpoint cannot be used, and where
@@ -74,6 +77,7 @@ def train(
         "normalisation": figures_of(normalisation),
         "classes": {"known": dict(classes), "same": dict(same_classes or {})} if classes else None,
         "options": options.identity(),
+        "folded_batch_norm": folded_batch_norm,
     }
     plan = warm.plan_training(config, factory, state_folder, parts, warm_start)
     state = State(state_folder, plan.parts)

@@ -1,9 +1,10 @@
 """How a training starts: from the last model's weights, from pretrained ones, or from random ones."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from odtl import warm_start as warm
+from odtl.batch_norm import restore_statistics
 from odtl.progress import Progress
 from odtl.restoring import PARTS, Restored, restore
 from odtl.restoring.classes import ClassNames
@@ -11,10 +12,10 @@ from odtl.restoring.normalisation import fold_normalisation
 from odtl.training_state import State
 
 
-def start(model, plan: warm.Plan, state: State, progress: Progress) -> None:
+def start(model, plan: warm.Plan, state: State, progress: Progress, images: Callable[[], Iterable]) -> None:
     """Put the weights of step 0 into a model, and tell and record which these are.
 
-    model: a fresh one of `plan.config`; in the scope of its strategy.
+    model: a fresh one of `plan.config`; in the scope of its strategy. images: gives some batches of training images.
     """
     begin = plan.start
     if begin and begin.parent:
@@ -35,6 +36,9 @@ def start(model, plan: warm.Plan, state: State, progress: Progress) -> None:
     restored = restore(model, checkpoint, parts, plan.config, names)
     if plan.parts["normalisation"] and "backbone" in parts:
         _fold_normalisation(model.backbone, plan.parts["normalisation"], progress)
+    if plan.parts["folded_batch_norm"] and "backbone" in parts:
+        count = restore_statistics(model.backbone, images())
+        progress.say(f"Measured are the statistics of {count} layers of batch normalisation, which had been folded.")
     progress.say(f"Starting from {checkpoint}.")
     _tell(restored, state, progress)
 
