@@ -12,10 +12,13 @@ buffer of encoded images, whose bytes experiment.yaml bounds, and the batches th
 """
 
 import contextlib
+import functools
 import math
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from odtl.augmentation import Augmentation, augment
 from odtl.training.options import Options
 from odtl.training.sizing import cache_budget, estimate, first_spans
 
@@ -33,21 +36,38 @@ def build_inputs(task, params, options: Options, input_context=None):
     """
     if not params.is_training:
         return _cached_if_small(task.build_inputs(params, input_context), params)
-    if not _are_plain_records(params):
+    change = _augmentation(options, params.seed)
+
+    def make_reader(params, decoder_fn, parser_fn, **others):
+        if not _are_plain_records(params):
+            return official(params, decoder_fn=decoder_fn, parser_fn=parser_fn, sample_fn=change, **others)
+        return _Reader(params, tuple(task.task_config.model.input_size[:2]), decoder_fn, change, parser_fn)
+
+    with _reader_made_by(make_reader) as official:
         return task.build_inputs(params, input_context)
 
-    def make_reader(params, decoder_fn, parser_fn, **_):
-        return _Reader(params, tuple(task.task_config.model.input_size[:2]), decoder_fn, parser_fn)
 
-    with _reader_made_by(make_reader):
-        return task.build_inputs(params, input_context)
+def _augmentation(options: Options, seed: int | None) -> Callable | None:
+    """Return what changes a dataset of decoded images as the options ask for; None where they ask for nothing."""
+    augmentation = Augmentation.of(options.augmentation)
+    return functools.partial(augment, augmentation=augmentation, seed=_seed(seed)) if augmentation else None
+
+
+def _seed(seed: int | None) -> int:
+    """Return the seed of the augmentation, which follows from TensorFlow's, too: a resumed run has another."""
+    import tensorflow as tf
+
+    whole, own = tf.compat.v1.get_seed(seed)
+    return random.getrandbits(63) if own is None else ((whole or 0) << 32 ^ own) % 2**63
 
 
 class _Reader:
     """What stands in for official.vision's `InputReader` while a task builds its training data."""
 
-    def __init__(self, params, input_size: tuple[int, int], decode: Callable, parse: Callable) -> None:
-        self.params, self.decode, self.parse = params, decode, parse
+    def __init__(
+        self, params, input_size: tuple[int, int], decode: Callable, change: Callable | None, parse: Callable
+    ) -> None:
+        self.params, self.decode, self.change, self.parse = params, decode, change, parse
         self.bound = largest_wanted(params.parser, input_size)
         # Where an image is stretched to the square, each side must be as long as wanted.
         self.covering = not params.parser.as_dict().get("keep_aspect_ratio", True)
@@ -56,6 +76,8 @@ class _Reader:
         import tensorflow as tf
 
         images = self._read_decoded()
+        if self.change:
+            images = self.change(images)
         images = images.map(self.parse, num_parallel_calls=tf.data.AUTOTUNE)
         batch_size = self.params.global_batch_size
         if input_context:
@@ -152,13 +174,16 @@ def _cached_if_small(dataset, params):
 
 
 @contextlib.contextmanager
-def _reader_made_by(make_reader: Callable) -> Iterator[None]:
-    """Let official.vision's tasks take their readers from `make_reader`: none takes decoder and parser apart itself."""
+def _reader_made_by(make_reader: Callable) -> Iterator[Callable]:
+    """Let official.vision's tasks take their readers from `make_reader`, and yield what they took them from before.
+
+    No task takes decoder and parser apart itself.
+    """
     from official.vision.dataloaders import input_reader_factory
 
     original = input_reader_factory.input_reader_generator
     input_reader_factory.input_reader_generator = make_reader
     try:
-        yield
+        yield original
     finally:
         input_reader_factory.input_reader_generator = original

@@ -15,12 +15,15 @@ class Options:
     deterministic:  whether the same seed gives the same weights and figures (see docs/training.md).
     early_stopping: `patience`, in evaluations, and `min_delta`, in AP; see `scores.stopped_at`.
     mixed_precision: "auto": what the hardware is fast at; else what experiment.yaml says.
+    augmentation:   `color`, `aspect`, `mosaic` as `odtl.augmentation.Augmentation` has them; further keys stand in
+                    experiment.yaml.
     """
 
     freeze: str | int | None = None
     deterministic: bool = False
     early_stopping: Mapping[str, Any] = field(default_factory=lambda: {"patience": None, "min_delta": 0.0})
     mixed_precision: str | None = None
+    augmentation: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Options":
