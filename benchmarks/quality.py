@@ -89,10 +89,10 @@ def run(folder: Path, config: dict, trainings: list[str]) -> None:
     """Train, in `folder`; what is there and up to date stays."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "my.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", "my.yaml"]
-    command += ["--cores", "all", "--resources", "gpu=1"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    options = ["--configfile", "my.yaml", "--cores", "all", "--resources", "gpu=1"]
     for name in trainings:
-        subprocess.run([*command, f"results/{name}/checkpoint/training.json"], cwd=folder, check=True)
+        subprocess.run([*command, f"results/{name}/checkpoint/training.json", *options], cwd=folder, check=True)
 
 
 def collect(folder: Path) -> list[dict]:

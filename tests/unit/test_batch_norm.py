@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from odtl.batch_norm import restore_statistics
+from odtl.batch_norm import DEPTHWISE_NORM, NORM, restore_statistics
 
 
 @pytest.fixture
@@ -19,6 +19,8 @@ def network():
             layers.Conv2D(6, 3, use_bias=False, kernel_initializer="random_normal"),
             layers.BatchNormalization(epsilon=1e-3, beta_initializer="random_normal"),
             layers.ReLU(6),
+            layers.DepthwiseConv2D(3, use_bias=False),
+            layers.BatchNormalization(epsilon=1e-3, beta_initializer="random_normal"),
             layers.Conv2D(4, 3, use_bias=False),
             layers.BatchNormalization(epsilon=1e-3, beta_initializer="random_normal"),
         ]
@@ -50,8 +52,8 @@ def test_it_computes_the_same_as_before_now_in_training_too(network):
 
 def test_the_statistics_are_those_of_all_batches(network):
     images = batches(3)
+    assert restore_statistics(network, images) == 3
     first = network.layers[0](np.concatenate(images)).numpy()
-    assert restore_statistics(network, images) == 2
     layer = network.layers[1]
     np.testing.assert_allclose(layer.moving_mean, first.mean((0, 1, 2)), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(layer.moving_variance, first.var((0, 1, 2)), rtol=1e-3)
@@ -65,6 +67,13 @@ def test_a_channel_that_is_always_the_same_stays_so(network):
     restore_statistics(network, images)
     assert distance(network(images[0], training=False), before) < 1e-4
     assert distance(network(images[0], training=True), before) < 1e-3
+
+
+def test_kernels_get_their_usual_sizes(network):
+    restore_statistics(network, batches())
+    first, depthwise = network.layers[0].kernel.numpy(), network.layers[3].depthwise_kernel.numpy()
+    np.testing.assert_allclose(np.sqrt(np.square(first).sum((0, 1, 2))), NORM, rtol=1e-4)
+    np.testing.assert_allclose(np.sqrt(np.square(depthwise).sum((0, 1))), DEPTHWISE_NORM, rtol=1e-4)
 
 
 def test_measuring_leaves_nothing_behind(network):
