@@ -421,6 +421,15 @@ def test_frozen_layers_keep_their_weights_and_statistics(folder, killed):
     assert not any(all(same) for same in layers[2:])
 
 
+def test_folded_statistics_are_measured_on_images_that_are_augmented(folder, killed):
+    path = make_experiment(folder, "folded", val=None, train_steps=2)
+    more = Options(augmentation={"color": 0.3, "aspect": 1.3, "mosaic": 0.5})
+    summary, told = run(folder, path, "folded", options=more, folded_batch_norm=True)
+    assert "Measured are the statistics of 52 layers of batch normalisation" in told
+    assert summary["steps"] == 2
+    assert all(np.isfinite(entry["loss"]) for entry in summary["loss"])
+
+
 def test_more_layers_to_freeze_than_there_are_is_refused(folder, killed):
     path = make_experiment(folder, "frozen", val=None)
     with pytest.raises(InputError, match=r"freeze.*99.*The backbone has \d+ layers"):
