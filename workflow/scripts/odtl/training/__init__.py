@@ -18,6 +18,7 @@ from odtl import warm_start as warm
 from odtl.experiment import read_experiment
 from odtl.files import atomic_open
 from odtl.training.loop import Run
+from odtl.training.memory import told_what_to_lower
 from odtl.training.options import Options
 from odtl.training.runtime import quiet
 from odtl.training.starting import figures_of
@@ -65,8 +66,8 @@ def train(
                      training images, since they were folded into its convolutions (see `batch_norm`).
 
     What is exported: the weights with the best AP on the validation images; the last ones where there are none, or
-    no evaluation could tell an AP. Raises InputError where the experiment or its checkpoint cannot be used, and where
-    the loss is no longer a number.
+    no evaluation could tell an AP. Raises InputError where the experiment or its checkpoint cannot be used, where
+    the loss is no longer a number or no longer falls (see `watching`), and where the memory does not suffice.
     """
     quiet()
     config = read_experiment(experiment_path, factory)
@@ -81,8 +82,9 @@ def train(
     }
     plan = warm.plan_training(config, factory, state_folder, parts, warm_start)
     state = State(state_folder, plan.parts)
-    run = Run(plan, options, state, str(experiment_path), stream)
-    run.to_the_end()
+    with told_what_to_lower(plan.config, str(experiment_path)):
+        run = Run(plan, options, state, str(experiment_path), stream)
+        run.to_the_end()
     step, prefix, why = run.choose()
     _export(prefix, out_prefix)
     summary = {

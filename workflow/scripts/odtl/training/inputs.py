@@ -27,9 +27,13 @@ VALIDATION_SHARE = 0.25
 # So many files are read in turn: images that stand together are hardly in one batch.
 FILES_AT_ONCE = 16
 
+# What a training batch's labels hold beside official.vision's own: the number of each image (`records.source_id`),
+# int64 (batch,), or (batch, n) where an example was made of n images. `watching` tells by it which are at fault.
+SOURCE_ID = "source_id"
+
 
 def build_inputs(task, params, options: Options, input_context=None):
-    """Return a `tf.data.Dataset` of batches, (images, labels).
+    """Return a `tf.data.Dataset` of batches, (images, labels); those for training have SOURCE_ID in their labels.
 
     task: official.vision's. params: its configuration of the data, for training or for validation. Training data have
     no end; each image comes once in each epoch. Validation data are what official.vision makes of them.
@@ -39,12 +43,24 @@ def build_inputs(task, params, options: Options, input_context=None):
     change = _augmentation(options, params.seed)
 
     def make_reader(params, decoder_fn, parser_fn, **others):
+        parser_fn = _keeping_source(parser_fn)
         if not _are_plain_records(params):
             return official(params, decoder_fn=decoder_fn, parser_fn=parser_fn, sample_fn=change, **others)
         return _Reader(params, tuple(task.task_config.model.input_size[:2]), decoder_fn, change, parser_fn)
 
     with _reader_made_by(make_reader) as official:
         return task.build_inputs(params, input_context)
+
+
+def _keeping_source(parse: Callable) -> Callable:
+    """Return a parser for training that keeps the number of the image, which official.vision's drop."""
+    from official.vision.dataloaders import utils
+
+    def keeping(decoded):
+        image, labels = parse(decoded)
+        return image, {**labels, SOURCE_ID: utils.process_source_id(decoded["source_id"])}
+
+    return keeping
 
 
 def _augmentation(options: Options, seed: int | None) -> Callable | None:

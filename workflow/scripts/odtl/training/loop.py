@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import math
 import time
 from typing import Any, TextIO
 
@@ -10,16 +9,18 @@ import numpy as np
 
 from odtl import warm_start as warm
 from odtl.checkpoints import is_whole, weights_of
-from odtl.errors import InputError, Problem
 from odtl.progress import Progress, format_ap
 from odtl.training import precision, runtime
 from odtl.training.events import Events
+from odtl.training.examples import Examples
 from odtl.training.inputs import build_inputs
 from odtl.training.options import Options
 from odtl.training.pace import Pace, steps_per_loop
 from odtl.training.scores import Score, best_of, stopped_at
 from odtl.training.starting import start
 from odtl.training.trainer import make_trainer
+from odtl.training.trouble import Trouble, explain
+from odtl.training.watching import Watch, warmup_steps
 from odtl.training_state import State
 
 # Points of the loss curve in the summary; the state keeps all.
@@ -59,12 +60,17 @@ class Run:
             if latest:
                 self._resume(*latest)
             else:
+                self._tell_stopped()
                 state.rewind(-1)
                 start(self.trainer.model, plan, state, self.progress, self._some_images)
         self.seconds = max((entry["seconds"] for entry in state.history() if "seconds" in entry), default=0.0)
         self.evaluation_seconds = 0.0
         self.timed_steps, self.timed_seconds = 0, 0.0
         self.events = Events(state.events)
+        if self.pace.validation_interval:
+            names = {number: name for name, number in plan.label_map.items()}
+            self.trainer.examples = Examples(config.task.validation_data.input_path, names)
+        self.watch = Watch(self.first, warmup_steps(config))
 
     def to_the_end(self) -> None:
         """Train and evaluate until all steps are done, or until the AP has not risen for too long."""
@@ -83,6 +89,8 @@ class Run:
                 wanted = 2 if step == self.first else steps_per_loop(steps, seconds)
                 step += steps
                 if self.pace.checkpoint_due(step):
+                    if trouble := self.watch.check(self.trainer.model):
+                        self._give_up(trouble)
                     self.state.save(self.trainer.checkpoint, step)
                 if self.pace.evaluation_due(step):
                     self._evaluate(step)
@@ -130,11 +138,18 @@ class Run:
     def _resume(self, step: int, prefix: str) -> None:
         """Go on from a checkpoint of this very training."""
         self.trainer.checkpoint.read(prefix).assert_existing_objects_matched()
+        self._tell_stopped()
         self.state.rewind(step)
         if step < self.total and not self._stopped():
             self.progress.say(f"Going on from step {step} of {self.total}.")
         else:
             self.progress.say(f"{step} steps were done on the same data and settings: the model is kept.")
+
+    def _tell_stopped(self) -> None:
+        """Tell what ended the last run, if that was trouble: the same settings may well end as it did."""
+        history = self.state.history()
+        if history and "stopped" in history[-1]:
+            self.progress.say(f"The last run with these settings was stopped: {history[-1]['stopped']}.")
 
     def _latest(self) -> tuple[int, str] | None:
         """Return step and prefix of the checkpoint to go on from; None: from the start.
@@ -168,19 +183,27 @@ class Run:
         began, done = time.monotonic(), step + steps
         logs = {name: float(value) for name, value in self.trainer.train(tf.constant(steps, tf.int32)).items()}
         seconds, loss = time.monotonic() - began, logs["training_loss"]
-        if not math.isfinite(loss):
-            found = f"a loss of {loss} between the steps {step} and {done}"
-            cure = "The training diverged: lower learning_rate or raise warmup_steps, then run again."
-            raise InputError(Problem(self.source, "learning_rate", found, cure), "The training cannot go on")
+        if trouble := self.watch.look(self.trainer.reports):
+            self._give_up(trouble)
         self.seconds += seconds
         if step == self.first:
             self.progress.start_clock(done)
         else:
             self.timed_steps, self.timed_seconds = self.timed_steps + steps, self.timed_seconds + seconds
+            logs["images_per_second"] = self.batch_size * steps / seconds
             self.progress.update(done, loss, self.pace.evaluations_after(done) * self.evaluation_seconds)
         self.state.record(done, loss=loss, learning_rate=logs["learning_rate"], seconds=round(self.seconds, 3))
         self.events.scalars("train", done, logs)
         return seconds
+
+    def _give_up(self, trouble: Trouble) -> None:
+        """Forget the checkpoints that are not good to go on from, and raise the InputError that says what to do."""
+        self.state.rewind(trouble.go_on)
+        latest = self.state.latest()
+        self.state.record(latest[0] if latest else 0, stopped=str(trouble))
+        rate = self.trainer.optimizer.learning_rate
+        rate = float(rate(trouble.step - 1) if callable(rate) else rate)
+        raise explain(trouble, self.config, self.source, rate)
 
     def _evaluate(self, step: int) -> None:
         """Score the weights on the validation images and keep them if they are the best so far."""
@@ -200,6 +223,8 @@ class Run:
         self.evaluation_seconds = seconds
         self.state.record(step, AP=score.ap, AP50=score.ap50, seconds=round(self.seconds, 3))
         self.events.scalars("validation", step, logs)
+        if self.pace.pictures_due(step):
+            self.events.images(step, self.trainer.examples.pictures())
         best = best_of(self.scores)
         self.progress.evaluated(step, score.ap, score.ap50, seconds, best and best.ap)
         self.progress.start_clock(step)

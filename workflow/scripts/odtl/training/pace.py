@@ -5,6 +5,8 @@ from dataclasses import dataclass
 # One look at the loss takes the host some milliseconds; a person wants to see the line move.
 SECONDS_PER_LOOP = 2.0
 MAX_STEPS_PER_LOOP = 100
+# Example images are drawn for so many evaluations at most: with a quarter of a megabyte each, the disk is spared.
+MAX_PICTURES = 60
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Pace:
         if self.validation_interval is None or step == 0:
             return False
         return step % self.validation_interval == 0 or step == self.total
+
+    def pictures_due(self, step: int) -> bool:
+        """Say whether example images are to be drawn at this evaluation: at most of them, up to MAX_PICTURES."""
+        number, count = -(-step // self.validation_interval), -(-self.total // self.validation_interval)
+        return number % -(-count // MAX_PICTURES) == 0 or step == self.total
 
     def steps_to_stop(self, step: int) -> int:
         """Return how many steps there are to the next checkpoint or evaluation, or to the end."""

@@ -1,0 +1,47 @@
+"""Out of memory, in words: what to lower, and to what."""
+
+import contextlib
+from collections.abc import Iterator
+
+from odtl.errors import InputError, Problem
+
+# How TensorFlow says it where it does not raise ResourceExhaustedError, in lower case.
+_SIGNS = ("out of memory", "out_of_memory", "dst tensor is not initialized", "failed to allocate", "bad_alloc")
+
+
+@contextlib.contextmanager
+def told_what_to_lower(config, source: str) -> Iterator[None]:
+    """Turn the block's running out of memory into an InputError that says which settings to lower.
+
+    config: the ExperimentConfig of the training. source: where it stands.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, tf.errors.InternalError, tf.errors.UnknownError, MemoryError) as error:
+        exhausted = isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError))
+        if not exhausted and not any(sign in str(error).lower() for sign in _SIGNS):
+            raise
+        raise InputError(list(_problems(config, source)), f"Out of memory ({_first_line(error)})") from error
+
+
+def _problems(config, source: str) -> Iterator[Problem]:
+    model, batch = config.task.model, config.task.train_data.global_batch_size
+    if batch > 1:
+        cure = f"Lower it to {batch // 2}, and learning_rate with it, where it is set."
+        yield Problem(source, "batch_size", str(batch), cure)
+    height, width = model.input_size[:2]
+    least = 2**model.max_level
+    smaller = max(height, width) * 3 // 4 // least * least
+    if smaller >= least:
+        cure = f"If that is not enough, or not wanted: image_size: {smaller} takes about half the memory."
+        yield Problem(source, "image_size", f"{height} x {width}", cure)
+    cure = "If all else is not enough, take a smaller one: docs/models.md has their sizes."
+    yield Problem(source, "model", model.backbone.type, cure)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(getattr(error, "message", None) or error).splitlines()]
+    telling = [line for line in lines if any(word in line.lower() for word in ("oom", "alloc", "memory"))]
+    return (telling or list(filter(None, lines)) or [type(error).__name__])[0]
