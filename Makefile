@@ -12,12 +12,21 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: run check models data fetch searches converted learning-rate translate changes dry-run report test lint lock demo-weights gpu \
-	clean-results help
+.PHONY: run watch tensorboard check models data fetch searches converted learning-rate translate changes dry-run report \
+	test lint lock demo-weights gpu clean-results help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/run.stamp ## train, evaluate, export and try a detector
 	$(SNAKEMAKE)
+
+# PORT=6010 serves there, HOST=0.0.0.0 to all that reach this machine.
+WATCH = $(BIN)/python workflow/scripts/watch.py $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
+
+watch: $(VENV)/run.stamp ## run, with TensorBoard beside it for as long as that takes
+	@$(WATCH) $(SNAKEMAKE)
+
+tensorboard: $(VENV)/run.stamp ## show all trainings in TensorBoard, until Ctrl-C (PORT=6010: there)
+	@$(WATCH)
 
 check: TARGET = check
 check: $(VENV)/run.stamp ## check the data, show what is worth a look, and stop there

@@ -274,15 +274,16 @@ def test_exported_weights_are_the_best_ones_and_load(folder, killed, resumed):
     assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(model.weights, other.weights, strict=True))
 
 
-def test_tensorboard_has_loss_learning_rate_and_ap(folder, resumed):
+def test_tensorboard_has_loss_learning_rate_ap_and_examples(folder, resumed):
     from tensorflow.python.summary.summary_iterator import summary_iterator
 
     def tags(name):
         files = (folder / f"state/events/{name}").glob("events*")
         return {value.tag for file in files for event in summary_iterator(str(file)) for value in event.summary.value}
 
-    assert {"training_loss", "learning_rate"} <= tags("train")
-    assert {"AP", "AP50"} <= tags("validation")
+    losses = {"loss/total", "loss/cls", "loss/box"}
+    assert {*losses, "learning_rate"} <= tags("train")
+    assert {*losses, "AP/AP", "AP/AP50", "examples/1", "examples/2", "examples/3"} <= tags("validation")
 
 
 def test_finished_run_is_not_trained_again(folder, killed, resumed):
