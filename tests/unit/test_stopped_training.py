@@ -46,7 +46,7 @@ def folder(tmp_path):
 
 def experiment(folder, **changes):
     """Return the file of an experiment from random weights, without validation, checkpoints every second step."""
-    settings = {"train_steps": 12, "warmup_steps": 0, "hflip": False}
+    settings = {"train_steps": 12, "warmup_steps": 0}
     overrides = changes.pop("overrides", {})
     overrides = {**overrides, "task": {"init_checkpoint": None, **overrides.get("task", {})}}
     return make_experiment(folder, "experiment", val=None, images=6, overrides=overrides, **{**settings, **changes})
@@ -139,7 +139,7 @@ def test_names_are_found_in_any_of_the_records(tmp_path):
 def failing(error, folder, monkeypatch, **settings):
     """Return what comes of a training in which TensorFlow raises an error."""
 
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     monkeypatch.setattr("odtl.training.loop.make_trainer", fail)
