@@ -8,7 +8,7 @@ from helpers import Project, draw_data
 
 CONFIG = {
     "data": {"sources": [{"format": "voc", "images": "images", "split": "by_hash"}], "shards": 1},
-    "training": {"image_size": 64, "batch_size": 2, "train_steps": 12, "warmup_steps": 2},
+    "training": {"image_size": 64, "batch_size": 2, "train_steps": 12, "warmup_steps": 2, "learning_rate": 0.02},
 }
 FINDING = {"find_learning_rate", "plot_learning_rate"}
 
@@ -29,7 +29,7 @@ def project(tmp_path_factory):
 def test_run_says_what_it_found_and_leaves_no_state(project):
     folder = project.folder / "results/detector"
     found = json.loads((folder / "learning_rate/learning_rate.json").read_text())
-    assert found["configured"] == 0.08
+    assert found["configured"] == 0.02
     assert 3 < len(found["losses"]) <= 12
     assert sorted(path.name for path in folder.iterdir()) == ["experiment.yaml", "learning_rate"]
     log = (project.folder / "results/logs/find_learning_rate/detector.log").read_text()

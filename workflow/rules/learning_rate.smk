@@ -26,6 +26,7 @@ rule find_learning_rate:
     params:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
         normalisation=lambda wildcards: {"normalisation": canonical(model_of(wildcards.experiment).normalisation)},
+        batch_norm=lambda wildcards: model_of(wildcards.experiment).batch_norm or "as saved",
         options=options_of,
         code=code_of("find_learning_rate"),
     script:

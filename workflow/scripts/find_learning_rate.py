@@ -14,6 +14,7 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=sn
         snakemake.params.factory,
         snakemake.params.normalisation["normalisation"],
         Options.of(snakemake.params.options),
+        folded_batch_norm=snakemake.params.batch_norm == "folded",
     )
     write_json(snakemake.output.rate, found)
     print(describe(found, snakemake.wildcards.experiment))

@@ -120,6 +120,7 @@ def plan_training(
         factory=factory,
         normalisation=parts["normalisation"],
         options=parts["options"],
+        classes=parts["classes"],
         folded_batch_norm=parts["folded_batch_norm"],
         pretrained=origin.get("sha256"),
         official=metadata.version("tf-models-official"),

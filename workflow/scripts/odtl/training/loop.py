@@ -13,11 +13,10 @@ from odtl.progress import Progress, format_ap
 from odtl.training import precision, runtime
 from odtl.training.events import Events
 from odtl.training.examples import Examples
-from odtl.training.inputs import build_inputs
 from odtl.training.options import Options
 from odtl.training.pace import Pace, steps_per_loop
 from odtl.training.scores import Score, best_of, stopped_at
-from odtl.training.starting import start
+from odtl.training.starting import some_images, start
 from odtl.training.trainer import make_trainer
 from odtl.training.trouble import Trouble, explain
 from odtl.training.watching import Watch, warmup_steps
@@ -27,8 +26,6 @@ from odtl.training_state import State
 MAX_LOSS_POINTS = 500
 # Steps between two looks at the loss, from step 0 on.
 DETERMINISTIC_LOOP = 10
-# Batches that the statistics of batch normalisation are measured on, where they were folded.
-MEASURED_BATCHES = 16
 
 
 class Run:
@@ -62,7 +59,7 @@ class Run:
             else:
                 self._tell_stopped()
                 state.rewind(-1)
-                start(self.trainer.model, plan, state, self.progress, self._some_images)
+                start(self.trainer.model, plan, state, self.progress, lambda: some_images(self.trainer))
         self.seconds = max((entry["seconds"] for entry in state.history() if "seconds" in entry), default=0.0)
         self.evaluation_seconds = 0.0
         self.timed_steps, self.timed_seconds = 0, 0.0
@@ -129,11 +126,6 @@ class Run:
             # An evaluation that a kill made worthless is done again.
             "validation": list({entry["step"]: entry for entry in history if "AP" in entry}.values()),
         }
-
-    def _some_images(self) -> list:
-        """Return some batches of training images, as the model takes them."""
-        data = build_inputs(self.trainer.task, self.config.task.train_data, self.options)
-        return [images for images, _ in data.take(MEASURED_BATCHES)]
 
     def _resume(self, step: int, prefix: str) -> None:
         """Go on from a checkpoint of this very training."""

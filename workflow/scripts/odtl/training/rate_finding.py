@@ -17,7 +17,7 @@ from odtl.experiment import read_experiment
 from odtl.progress import Progress
 from odtl.training import runtime
 from odtl.training.options import Options
-from odtl.training.starting import figures_of, start
+from odtl.training.starting import figures_of, some_images, start
 from odtl.training.trainer import make_trainer
 from odtl.training_state import State
 from odtl.warm_start import Plan
@@ -41,11 +41,13 @@ def find_rate(
     normalisation: Mapping[str, Any] | None = None,
     options: Options | None = None,
     stream: TextIO | None = None,
+    folded_batch_norm: bool = False,
 ) -> dict[str, Any]:
     """Return a learning rate for a training, and the curve that it was read from, as JSON can hold it.
 
-    The arguments are those of `training.train`. The steps start as the full training does, from the same weights, with
-    the same batches and optimizer, but without its schedule; they leave nothing behind.
+    The arguments are those of `training.train`. The steps start as the full training does, from the same weights (but
+    that the head's rows of all classes are fresh), with the same batches and optimizer, but without its schedule; they
+    leave nothing behind.
 
     Gives `suggested`, None where no rate made the loss fall; `lowest_at`, the rate of the lowest smoothed loss;
     `configured`, the peak of the experiment's own schedule, None where it cannot be told; `rates`, `losses` and
@@ -58,7 +60,8 @@ def find_rate(
     steps = min(MAX_STEPS, config.trainer.train_steps)
     rates = [float(rate) for rate in np.geomspace(LOWEST, HIGHEST, steps)]
     progress = Progress(steps, config.task.train_data.global_batch_size, stream=stream)
-    losses = _losses(rising(config, steps), {"normalisation": figures_of(normalisation)}, options, progress)
+    parts = {"normalisation": figures_of(normalisation), "folded_batch_norm": folded_batch_norm}
+    losses = _losses(rising(config, steps), parts, options, progress)
     if not losses:
         cure = "The loss is no number from the first step on: look at the data and at the pretrained checkpoint."
         raise InputError(Problem(str(experiment_path), "learning_rate", "no loss", cure))
@@ -162,7 +165,7 @@ def _losses(config, parts: Mapping[str, Any], options: Options, progress: Progre
     losses: list[float] = []
     with tempfile.TemporaryDirectory() as folder, strategy.scope():
         trainer = make_trainer(config, options, evaluates=False)
-        start(trainer.model, Plan(config, parts), State(folder, parts), progress)
+        start(trainer.model, Plan(config, parts), State(folder, parts), progress, lambda: some_images(trainer))
         for step in range(config.trainer.train_steps):
             logs = trainer.train(tf.constant(1, tf.int32))
             loss = float(logs["training_loss"])

@@ -11,6 +11,9 @@ from odtl.restoring.classes import ClassNames
 from odtl.restoring.normalisation import fold_normalisation
 from odtl.training_state import State
 
+# Batches that the statistics of batch normalisation are measured on, where they were folded.
+MEASURED_BATCHES = 16
+
 
 def start(model, plan: warm.Plan, state: State, progress: Progress, images: Callable[[], Iterable]) -> None:
     """Put the weights of step 0 into a model, and tell and record which these are.
@@ -36,11 +39,17 @@ def start(model, plan: warm.Plan, state: State, progress: Progress, images: Call
     restored = restore(model, checkpoint, parts, plan.config, names)
     if plan.parts["normalisation"] and "backbone" in parts:
         _fold_normalisation(model.backbone, plan.parts["normalisation"], progress)
-    if plan.parts["folded_batch_norm"] and "backbone" in parts:
+    if plan.parts.get("folded_batch_norm") and "backbone" in parts:
         count = restore_statistics(model.backbone, images())
         progress.say(f"Measured are the statistics of {count} layers of batch normalisation, which had been folded.")
     progress.say(f"Starting from {checkpoint}.")
     _tell(restored, state, progress)
+
+
+def some_images(trainer) -> list:
+    """Return some batches of training images, as the model of a trainer (see `trainer`) takes them."""
+    data = trainer.training_batches()
+    return [images for images, _ in data.take(MEASURED_BATCHES)]
 
 
 def figures_of(normalisation: Mapping[str, Any] | None) -> dict[str, list[float]] | None:

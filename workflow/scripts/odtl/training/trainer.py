@@ -58,6 +58,10 @@ def _trainer_class(options: Options, skipped: int):
             except tf.errors.OperatorNotAllowedInGraphError:
                 return distribute(ours, params)
 
+        def training_batches(self):
+            """Return the training data from their start, beside those that the steps take."""
+            return build_inputs(self.task, self.config.task.train_data, options)
+
         def train_step(self, iterator):
             return self.strategy.run(self._step, args=(self.next_train_inputs(iterator),))
 
