@@ -79,6 +79,7 @@ def configuration(settings: dict, weights: Path, steps: int, seeds: int) -> dict
             "learning_rate": 0.05,
             "warmup_steps": 50,
             "validation_interval": -(-steps // EVALUATIONS),
+            "early_stopping": {"patience": None},
             "augmentation": {"scale_min": 0.5, "scale_max": 2.0},
         },
         "experiments": experiments,
