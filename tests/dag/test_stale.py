@@ -260,6 +260,24 @@ def test_batch_size_trains_again(project):
     assert planned(project, training={**CONFIG["training"], "batch_size": 2}) == TRAINING
 
 
+@pytest.mark.parametrize(
+    ("setting", "jobs"),
+    [
+        ({"freeze": 3}, TRAINING),
+        ({"ema": 0.99}, TRAINING),
+        # What follows from the data from now on; the steps themselves stay as they are set.
+        ({"validation_interval": None}, TRAINING),
+        ({"early_stopping": {"patience": 3}}, {"train": 1, **AFTER_TRAINING}),
+    ],
+)
+def test_schedule_trains_again_and_makes_no_data(project, setting, jobs):
+    assert planned(project, training={**CONFIG["training"], **setting}) == jobs
+
+
+def test_refusing_gaps_from_now_on_is_no_change(project):
+    assert planned(project, data={**CONFIG["data"], "gaps": "refuse"}) == {}
+
+
 def test_color_of_the_plots_draws_them_again(project):
     assert planned(project, plots={"colors": ["#000000"]}) == {"plot_training": 1, "plot_pr_curve": 1}
 
@@ -330,6 +348,17 @@ def test_decoding_images_makes_all_boxes_again(project):
 def test_reporting_leaks_only_evaluates_again_and_trains_no_more(project):
     jobs = planned(project, data={**CONFIG["data"], "leaks": "report"})
     assert jobs == {"check_leaks": 1, "evaluate": 1, **AFTER_EVALUATION}
+
+
+def test_class_without_training_images_stops_a_run_before_its_training(tmp_path):
+    draw_data(tmp_path / "images/train", 6)
+    draw_data(tmp_path / "images/test", 2, seed=1)
+    write_typo(tmp_path / "images/test/001.xml")
+    config = {**CONFIG, "data": {**CONFIG["data"], "gaps": "refuse"}}
+    run = Project(tmp_path, **config).snakemake("results/detector/checkpoint/ckpt.index")
+    assert run.status != 0
+    assert "labels: class 'sqare': found boxes in val or test, none in train. It cannot be learnt" in run.output
+    assert not {"write_experiment", "train"} & run.finished.keys()
 
 
 def test_leak_stops_a_run_before_its_training(tmp_path):
