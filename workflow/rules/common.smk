@@ -187,7 +187,7 @@ def pretrained_of(wildcards):
 
 def options_of(wildcards):
     """Return the settings of a training that experiment.yaml has no place for."""
-    names = {"freeze", "early_stopping", "deterministic", "mixed_precision", "augmentation"}
+    names = {"freeze", "early_stopping", "deterministic", "mixed_precision", "augmentation", "oversampling"}
     return {key: value for key, value in SETTINGS[wildcards.experiment].items() if key in names}
 
 

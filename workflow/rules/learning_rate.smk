@@ -12,6 +12,9 @@ rule find_learning_rate:
         records=ancient(shards_of("results/records/{shard}.tfrecord", "train")),
         sidecars=shards_of("results/records/{shard}.json", "train"),
         pretrained=pretrained_of,
+        # What of them matters is in the records.
+        boxes=ancient(shards_of("results/boxes/{shard}.csv", "train")),
+        label_map=ancient("results/dataset/label_map.pbtxt"),
     output:
         rate="results/{experiment}/learning_rate/learning_rate.json",
     log:

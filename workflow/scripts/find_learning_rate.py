@@ -2,6 +2,7 @@
 
 from job import logged
 from odtl.files import write_json
+from odtl.label_map import read_label_map
 from odtl.sidecars import check_sizes
 from odtl.training.options import Options
 from odtl.training.rate_finding import describe, find_rate
@@ -13,7 +14,9 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=sn
         snakemake.input.experiment,
         snakemake.params.factory,
         snakemake.params.normalisation["normalisation"],
-        Options.of(snakemake.params.options),
+        Options.of(snakemake.params.options).with_repeats(
+            snakemake.input.boxes, read_label_map(snakemake.input.label_map)
+        ),
         folded_batch_norm=snakemake.params.batch_norm == "folded",
     )
     write_json(snakemake.output.rate, found)

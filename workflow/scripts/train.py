@@ -25,9 +25,10 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=sn
         "records": {path: recorded_sha256(sidecar, "records") for path, sidecar in files.items()},
         "pretrained": sha256_of(pretrained) if pretrained else None,
     }
+    label_map = read_label_map(snakemake.input.label_map)
     warm_start = WarmStart(
         snakemake.params.warm_start,
-        Data(read_images(snakemake.input.boxes), read_label_map(snakemake.input.label_map)),
+        Data(read_images(snakemake.input.boxes), label_map),
         json.loads(Path(pretrained).read_text(encoding="utf-8")) if pretrained else None,
         snakemake.params.follows,
     )
@@ -40,6 +41,6 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=sn
         snakemake.output.summary,
         **snakemake.params.pretrained,
         warm_start=warm_start,
-        options=Options.of(snakemake.params.options),
+        options=Options.of(snakemake.params.options).with_repeats(snakemake.input.boxes, label_map),
         folded_batch_norm=snakemake.params.batch_norm == "folded",
     )

@@ -18,7 +18,10 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from odtl.augmentation import Augmentation, augment
+from odtl.oversampling import oversampled
 from odtl.training.options import Options
 from odtl.training.sizing import cache_budget, estimate, first_spans
 
@@ -40,13 +43,17 @@ def build_inputs(task, params, options: Options, input_context=None):
     """
     if not params.is_training:
         return _cached_if_small(task.build_inputs(params, input_context), params)
-    change = _augmentation(options, params.seed)
+    repeat, change = _repeating(options, params.seed), _augmentation(options, params.seed)
+
+    def sample(images):
+        return change(repeat(images, _classes_of_decoded))
 
     def make_reader(params, decoder_fn, parser_fn, **others):
         parser_fn = _keeping_source(parser_fn)
         if not _are_plain_records(params):
-            return official(params, decoder_fn=decoder_fn, parser_fn=parser_fn, sample_fn=change, **others)
-        return _Reader(params, tuple(task.task_config.model.input_size[:2]), decoder_fn, change, parser_fn)
+            # Theirs has shuffled and repeated the images when it calls `sample`.
+            return official(params, decoder_fn=decoder_fn, parser_fn=parser_fn, sample_fn=sample, **others)
+        return _Reader(params, tuple(task.task_config.model.input_size[:2]), decoder_fn, repeat, change, parser_fn)
 
     with _reader_made_by(make_reader) as official:
         return task.build_inputs(params, input_context)
@@ -63,10 +70,28 @@ def _keeping_source(parse: Callable) -> Callable:
     return keeping
 
 
-def _augmentation(options: Options, seed: int | None) -> Callable | None:
-    """Return what changes a dataset of decoded images as the options ask for; None where they ask for nothing."""
-    augmentation = Augmentation.of(options.augmentation)
-    return functools.partial(augment, augmentation=augmentation, seed=_seed(seed)) if augmentation else None
+def _repeating(options: Options, seed: int | None) -> Callable:
+    """Return what repeats the elements of a dataset, given with how to tell their classes, as the options ask for."""
+    if options.repeats is None:
+        return lambda elements, classes_of: elements
+    by_id = np.array(options.repeats, np.float32)
+    return lambda elements, classes_of: oversampled(elements, classes_of, by_id, seed)
+
+
+def _classes_of_decoded(decoded):
+    return decoded["groundtruth_classes"]
+
+
+def _classes_of_record(serialized):
+    import tensorflow as tf
+
+    key = "image/object/class/label"
+    return tf.io.parse_single_example(serialized, {key: tf.io.VarLenFeature(tf.int64)})[key].values
+
+
+def _augmentation(options: Options, seed: int | None) -> Callable:
+    """Return what changes a dataset of decoded images as the options ask for."""
+    return functools.partial(augment, settings=Augmentation.of(options.augmentation), seed=_seed(seed))
 
 
 def _seed(seed: int | None) -> int:
@@ -81,9 +106,15 @@ class _Reader:
     """What stands in for official.vision's `InputReader` while a task builds its training data."""
 
     def __init__(
-        self, params, input_size: tuple[int, int], decode: Callable, change: Callable | None, parse: Callable
+        self,
+        params,
+        input_size: tuple[int, int],
+        decode: Callable,
+        repeat: Callable,
+        change: Callable,
+        parse: Callable,
     ) -> None:
-        self.params, self.decode, self.change, self.parse = params, decode, change, parse
+        self.params, self.decode, self.repeat, self.change, self.parse = params, decode, repeat, change, parse
         self.bound = largest_wanted(params.parser, input_size)
         # Where an image is stretched to the square, each side must be as long as wanted.
         self.covering = not params.parser.as_dict().get("keep_aspect_ratio", True)
@@ -91,9 +122,7 @@ class _Reader:
     def read(self, input_context=None):
         import tensorflow as tf
 
-        images = self._read_decoded()
-        if self.change:
-            images = self.change(images)
+        images = self.change(self._read_decoded())
         images = images.map(self.parse, num_parallel_calls=tf.data.AUTOTUNE)
         batch_size = self.params.global_batch_size
         if input_context:
@@ -107,13 +136,15 @@ class _Reader:
 
         params = self.params
         found = estimate(params.input_path, self.bound, cache_budget(), self.covering)
-        encoded = _read_encoded(params).shuffle(params.shuffle_buffer_size, params.seed)
+        encoded = _read_encoded(params)
         if not found:
+            encoded = self.repeat(encoded, _classes_of_record).shuffle(params.shuffle_buffer_size, params.seed)
             return encoded.repeat().map(self._decode, num_parallel_calls=tf.data.AUTOTUNE)
+        encoded = encoded.shuffle(params.shuffle_buffer_size, params.seed)
         decoded = encoded.map(self._decode, num_parallel_calls=tf.data.AUTOTUNE).cache()
+        epoch = self.repeat(decoded, _classes_of_decoded)
         # The first epoch fills the cache as it goes. Shuffling at once would decode all images before the first step.
-        later = decoded.shuffle(max(1, found.images), params.seed).repeat()
-        return decoded.concatenate(later)
+        return epoch.concatenate(epoch.shuffle(max(1, found.images), params.seed).repeat())
 
     def _decode(self, serialized) -> dict[str, Any]:
         decoded = self.decode(serialized)
