@@ -216,6 +216,56 @@ def test_override_of_another_type_is_refused(overrides):
         build(overrides=overrides)
 
 
+OPTIMIZER = "trainer.optimizer_config.optimizer"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "where", "cure"),
+    [
+        (f"{OPTIMIZER}.type", "sdg", f"{OPTIMIZER}.type", "Did you mean `sgd`?"),
+        (f"{OPTIMIZER}.adam", {"beta_1": 0.8}, OPTIMIZER, "write `type: adam` beside it"),
+        (f"{OPTIMIZER}.sgd.momentum", "0.9x", f"{OPTIMIZER}.sgd.momentum", "A number"),
+        (
+            "task.model.norm_activation.activation",
+            "relu7",
+            "task.model.norm_activation.activation",
+            "Did you mean `relu`?",
+        ),
+        ("task.model.anchor.aspect_ratios", 1.0, "task.model.anchor.aspect_ratios", "A list of numbers"),
+        ("task.model.anchor.aspect_ratios", [1, "2"], "task.model.anchor.aspect_ratios", "A list of numbers"),
+        ("task.model.anchor.num_scales", 2.5, "task.model.anchor.num_scales", "A whole number"),
+        ("task.model.head.attribute_heads", [{"nam": "x"}], "task.model.head.attribute_heads.0.nam", "`name`"),
+        ("task.model.detection_generator.nms_version", "v9", "task.model.detection_generator.nms_version", "v1"),
+        ("task.train_data.input_path", 5, "task.train_data.input_path", "A text"),
+        ("task.losses.l2_weight_decay", "1e-5", "task.losses.l2_weight_decay", "write 1.0e-5"),
+        ("task.validation_data.parser.aug_rand_hflip", None, "task.validation_data.parser.aug_rand_hflip", "True or"),
+        ("task.train_data.parser.aug_type", {"type": "randaugh"}, "task.train_data.parser.aug_type.type", "`randaug`"),
+    ],
+)
+def test_override_that_cannot_be_is_refused_with_what_can(key, value, where, cure):
+    overrides = value
+    for part in reversed(key.split(".")):
+        overrides = {part: overrides}
+    with pytest.raises(InputError) as caught:
+        build(overrides=overrides)
+    (problem,) = caught.value.problems
+    assert problem.field == where
+    assert cure in problem.cure
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"task": {"losses": {"box_loss_weight": 12.5}, "model": {"anchor": {"anchor_size": 4}}}},
+        {"task": {"model": {"norm_activation": {"activation": "swish"}}}},
+        {"task": {"train_data": {"cycle_length": 2}, "init_checkpoint_modules": ["backbone", "decoder"]}},
+        {"trainer": {"optimizer_config": {"optimizer": {"type": "adam", "adam": {"beta_1": 0.8}}}}},
+    ],
+)
+def test_override_that_can_be_is_taken(overrides):
+    build(overrides=overrides)
+
+
 def test_number_of_classes_is_the_label_maps():
     with pytest.raises(InputError, match="background"):
         build(overrides={"task": {"model": {"num_classes": 2}}})

@@ -105,10 +105,10 @@ def _repeated(path: str, node: yaml.Node) -> Iterator[Problem]:
 def experiment_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return one experiment's settings: its own over those of `training`, nested mappings merged, keys sorted."""
     defaults, own = config["training"], config["experiments"][name]
-    merged = {**defaults, **own}
+    settings = {**defaults, **own}
     for key in ("augmentation", "early_stopping", "warm_start", "overrides"):
-        merged[key] = _merge(defaults[key], own.get(key, {}))
-    return canonical(merged)
+        settings[key] = merged(defaults[key], own.get(key, {}))
+    return canonical(settings)
 
 
 def canonical(value: Any) -> Any:
@@ -118,12 +118,18 @@ def canonical(value: Any) -> Any:
     return [canonical(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
+def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings with others over them.
+
+    Where both choose by `type`, and differently, only what is on top counts: the rest belongs to the other choice.
+    """
+    if "type" in top and top["type"] != base.get("type"):
+        return dict(top)
+    result = dict(base)
     for key, value in top.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
 
 
 def _key(path: Iterable[str | int]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odtl.config import merged
 from odtl.errors import InputError, Problem
 from odtl.pipeline_config.augmentation import translate_augmentation
 from odtl.pipeline_config.document import Document
@@ -101,7 +102,7 @@ def put_in_place(config: Mapping[str, Any], models: Mapping[str, "Model"]) -> di
         own = {key: value for key, value in experiments[name].items() if key != "pipeline_config"}
         try:
             settings = translate(read_document(path), Target.of(models[own["model"]])).settings
-            experiments[name] = _merged(without_void(settings, own), own)
+            experiments[name] = merged(without_void(settings, own), own)
         except InputError as error:
             problems += error.problems
     if problems:
@@ -111,11 +112,6 @@ def put_in_place(config: Mapping[str, Any], models: Mapping[str, "Model"]) -> di
         for settings in (config["training"], *experiments.values())
     )
     return {**config, "training": training, "experiments": dict(zip(experiments, others, strict=True))}
-
-
-def _merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    both = {key for key in base.keys() & top.keys() if isinstance(base[key], dict) and isinstance(top[key], Mapping)}
-    return {**base, **top, **{key: _merged(base[key], top[key]) for key in both}}
 
 
 def without_void(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
