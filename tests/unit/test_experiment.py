@@ -236,7 +236,7 @@ OPTIMIZER = "trainer.optimizer_config.optimizer"
         ("task.model.anchor.num_scales", 2.5, "task.model.anchor.num_scales", "A whole number"),
         ("task.model.head.attribute_heads", [{"nam": "x"}], "task.model.head.attribute_heads.0.nam", "`name`"),
         ("task.model.detection_generator.nms_version", "v9", "task.model.detection_generator.nms_version", "v1"),
-        ("task.train_data.input_path", 5, "task.train_data.input_path", "A text"),
+        ("task.train_data.input_path", 5, "task.train_data.input_path", "or a text"),
         ("task.losses.l2_weight_decay", "1e-5", "task.losses.l2_weight_decay", "write 1.0e-5"),
         ("task.validation_data.parser.aug_rand_hflip", None, "task.validation_data.parser.aug_rand_hflip", "True or"),
         ("task.train_data.parser.aug_type", {"type": "randaugh"}, "task.train_data.parser.aug_type.type", "`randaug`"),
