@@ -118,7 +118,8 @@ class Run:
             "seconds": self.seconds,
             "device": runtime.device(),
             "precision": self.config.runtime.mixed_precision_dtype,
-            "parameters": self.trainer.model.count_params(),
+            # Keras itself counts only what has been called, and a finished training's model is not.
+            "parameters": sum(int(np.prod(weight.shape)) for weight in self.trainer.model.weights),
             "started_from": "last model" if self.plan.start and self.plan.start.parent else "pretrained",
             "pretrained": self.config.task.init_checkpoint or None,
             "restored": next((entry["restored"] for entry in history if "restored" in entry), None),
