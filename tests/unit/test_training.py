@@ -382,7 +382,7 @@ def test_images_without_objects_make_the_last_weights_the_result(folder, killed)
 
 def test_diverged_training_stops_with_advice_and_without_result(folder, killed):
     path = make_experiment(folder, "diverged", val=None, learning_rate=1e30, warmup_steps=0)
-    with pytest.raises(InputError, match="Lower it, to .* or raise warmup_steps"):
+    with pytest.raises(InputError, match=r"Lower it, to .* or raise warmup_steps"):
         run(folder, path, "diverged")
     assert not list(folder.glob("diverged-ckpt*"))
 
