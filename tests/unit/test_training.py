@@ -424,7 +424,7 @@ def test_frozen_layers_keep_their_weights_and_statistics(folder, killed):
 
 
 def test_folded_statistics_are_measured_on_images_that_are_augmented(folder, killed):
-    path = make_experiment(folder, "folded", val=None, train_steps=2)
+    path = make_experiment(folder, "folded", val=None, train_steps=2, warmup_steps=0)
     more = Options(augmentation={"color": 0.3, "aspect": 1.3, "mosaic": 0.5})
     summary, told = run(folder, path, "folded", options=more, folded_batch_norm=True)
     assert "Measured are the statistics of 52 layers of batch normalisation" in told
