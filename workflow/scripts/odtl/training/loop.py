@@ -228,13 +228,14 @@ class Run:
 
         optimizer = self.trainer.optimizer
         averaging = isinstance(optimizer, optimization.ExponentialMovingAverage)
-        if averaging:
-            optimizer.swap_weights()
-        try:
-            return self.state.keep(weights_of(self.trainer.model), step)
-        finally:
+        with self.strategy.scope():
             if averaging:
                 optimizer.swap_weights()
+            try:
+                return self.state.keep(weights_of(self.trainer.model), step)
+            finally:
+                if averaging:
+                    optimizer.swap_weights()
 
 
 def _thinned(entries: list, limit: int) -> list:
