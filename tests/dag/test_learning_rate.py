@@ -8,7 +8,7 @@ from helpers import Project, draw_data
 
 CONFIG = {
     "data": {"sources": [{"format": "voc", "images": "images", "split": "by_hash"}], "shards": 1},
-    "training": {"image_size": 64, "batch_size": 2, "train_steps": 12, "warmup_steps": 2, "learning_rate": 0.02},
+    "training": {"image_size": 128, "batch_size": 2, "train_steps": 12, "warmup_steps": 2, "learning_rate": 0.02},
 }
 FINDING = {"find_learning_rate", "plot_learning_rate"}
 

@@ -68,6 +68,10 @@ def test_a_search_is_repeated_only_where_its_settings_differ(project, tmp_path):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / name, copy)
+    # The zoo names it.
+    label_map = "resources/pretrained/demo/label_map.pbtxt"
+    (copy / label_map).parent.mkdir(parents=True)
+    shutil.copy(ROOT / label_map, copy / label_map)
     project.root = copy
     provider = copy / "workflow/scripts/odtl/searching/wikimedia.py"
     with serving(peaches, peaches, status(404)) as server:

@@ -7,7 +7,7 @@ import pytest
 from helpers import Project, draw_data
 
 TRAINING = {
-    "image_size": 64,
+    "image_size": 128,
     "batch_size": 2,
     "train_steps": 1,
     "warmup_steps": 0,

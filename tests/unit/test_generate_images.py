@@ -234,7 +234,8 @@ def test_every_demo_annotation_has_its_image():
 # The committed weights.
 
 
-def test_pretrained_weights_are_weights_alone_and_small():
+def test_pretrained_weights_are_weights_and_their_classes_alone_and_small():
     folder = RESOURCES / "pretrained/demo"
-    assert {path.name for path in folder.iterdir()} == {"README.md", "ckpt.index", "ckpt.data-00000-of-00001"}
+    weights = {"ckpt.index", "ckpt.data-00000-of-00001"}
+    assert {path.name for path in folder.iterdir()} == {"README.md", "label_map.pbtxt", *weights}
     assert sum(path.stat().st_size for path in folder.iterdir()) < 4_000_000

@@ -59,13 +59,21 @@ def make_task(records, **train_data):
 
 
 def build(task, validation=False, official=False):
-    """Return batches as a training makes them, without AutoGraph; with `official`, those of official.vision."""
+    """Return batches as a training makes them, without AutoGraph; with `official`, those of official.vision.
+
+    What a training's labels hold beside theirs, the numbers of the images, is left out.
+    """
     import tensorflow as tf
 
     params = task.task_config.validation_data if validation else task.task_config.train_data
     if official:
         return tf.autograph.experimental.do_not_convert(task.build_inputs)(params)
-    return tf.autograph.experimental.do_not_convert(inputs.build_inputs)(task, params, Options())
+    ours = tf.autograph.experimental.do_not_convert(inputs.build_inputs)(task, params, Options())
+    return ours if validation else ours.map(_without_source)
+
+
+def _without_source(image, labels):
+    return image, {name: value for name, value in labels.items() if name != inputs.SOURCE_ID}
 
 
 def arrays(batch) -> list[np.ndarray]:
@@ -177,7 +185,8 @@ def test_large_images_are_shrunk_to_what_can_be_asked_for(tmp_path):
     path = tmp_path / "large.tfrecord"
     path.write_bytes(frame(example(0, 600, 300)))
     task = make_task([path], parser={"aug_rand_hflip": False, "aug_scale_min": 0.5, "aug_scale_max": 2.0})
-    reader = inputs._Reader(task.task_config.train_data, (SIZE, SIZE), decoder(), None)
+    same = {"repeat": lambda elements, classes_of: elements, "change": lambda images: images, "parse": lambda image: image}
+    reader = inputs._Reader(task.task_config.train_data, (SIZE, SIZE), decoder(), **same)
     (image,) = {tuple(decoded["image"].shape) for decoded in reader._read_decoded().take(3)}
     assert image == (64, 128, 3)
 

@@ -114,7 +114,22 @@ def build_experiment(
         found = str(config.task.model.num_classes)
         cure = f"The label map has {num_classes} classes, and id 0 is the background: leave this key out."
         raise InputError(Problem("overrides", "task.model.num_classes", found, cure))
+    _check_size(config, None if image_size is None else "image_size")
     return plain(config.as_dict())
+
+
+def _check_size(config, key: str | None) -> None:
+    """Raise InputError where official.vision's parser would pad images to another size than the model is built for.
+
+    Its parsers pad each side to a multiple of 2**max_level, the stride of the coarsest level; the model takes no other.
+    """
+    model, stride = config.task.model, 2**config.task.model.max_level
+    sides = list(model.input_size[:2])
+    if not getattr(config.task.train_data.parser, "pad", True) or not any(side % stride for side in sides):
+        return
+    fitting = [stride * max(1, times) for times in (min(sides) // stride, -(-max(sides) // stride))]
+    cure = f"This model takes multiples of {stride}: {' or '.join(map(str, dict.fromkeys(fitting)))}, for example."
+    raise InputError(Problem("config", key or "task.model.input_size", " x ".join(map(str, sides)), cure))
 
 
 def _learning_rate(config) -> Rate:
