@@ -27,7 +27,6 @@ def figures(summary):
     return [{key: value for key, value in entry.items() if key != "seconds"} for entry in entries]
 
 
-@pytest.mark.xfail(reason="TensorFlow refuses the way from records to batches in this mode", strict=True)
 @pytest.mark.parametrize("ema", [None, 0.9], ids=["weights", "averaged weights"])
 def test_same_seed_gives_the_same_training_killed_or_not(folder, ema):
     def die(state):

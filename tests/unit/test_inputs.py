@@ -127,6 +127,19 @@ def test_order_follows_from_the_seed(records, budget, monkeypatch):
     assert order(1) != order(2)
 
 
+def test_deterministic_order_does_not_go_by_free_memory(records, monkeypatch):
+    import tensorflow as tf
+
+    def order(budget):
+        monkeypatch.setattr(inputs, "cache_budget", lambda: budget)
+        task = make_task(records)
+        seed(1)
+        made = tf.autograph.experimental.do_not_convert(inputs.build_inputs)
+        return epochs(made(task, task.task_config.train_data, Options(deterministic=True)).map(_without_source), 3)
+
+    assert order(0) == order(sizing.MAX_CACHE_BYTES)
+
+
 def test_cached_images_are_read_once(records, monkeypatch):
     import tensorflow as tf
 
@@ -185,8 +198,8 @@ def test_large_images_are_shrunk_to_what_can_be_asked_for(tmp_path):
     path = tmp_path / "large.tfrecord"
     path.write_bytes(frame(example(0, 600, 300)))
     task = make_task([path], parser={"aug_rand_hflip": False, "aug_scale_min": 0.5, "aug_scale_max": 2.0})
-    same = {"repeat": lambda elements, classes_of: elements, "change": lambda images: images, "parse": lambda image: image}
-    reader = inputs._Reader(task.task_config.train_data, (SIZE, SIZE), decoder(), **same)
+    unchanged = [lambda elements, *_: elements] * 3
+    reader = inputs._Reader(task.task_config.train_data, (SIZE, SIZE), sizing.MAX_CACHE_BYTES, decoder(), *unchanged)
     (image,) = {tuple(decoded["image"].shape) for decoded in reader._read_decoded().take(3)}
     assert image == (64, 128, 3)
 

@@ -23,7 +23,7 @@ import numpy as np
 from odtl.augmentation import Augmentation, augment
 from odtl.oversampling import oversampled
 from odtl.training.options import Options
-from odtl.training.sizing import cache_budget, estimate, first_spans
+from odtl.training.sizing import MAX_CACHE_BYTES, cache_budget, estimate, first_spans
 
 # Of the memory for caches, what the parsed validation images may take.
 VALIDATION_SHARE = 0.25
@@ -53,7 +53,10 @@ def build_inputs(task, params, options: Options, input_context=None):
         if not _are_plain_records(params):
             # Theirs has shuffled and repeated the images when it calls `sample`.
             return official(params, decoder_fn=decoder_fn, parser_fn=parser_fn, sample_fn=sample, **others)
-        return _Reader(params, tuple(task.task_config.model.input_size[:2]), decoder_fn, repeat, change, parser_fn)
+        # The order of the images depends on whether they are cached: that must not go by what memory is free just now.
+        budget = MAX_CACHE_BYTES if options.deterministic else cache_budget()
+        size = tuple(task.task_config.model.input_size[:2])
+        return _Reader(params, size, budget, decoder_fn, repeat, change, parser_fn)
 
     with _reader_made_by(make_reader) as official:
         return task.build_inputs(params, input_context)
@@ -61,10 +64,13 @@ def build_inputs(task, params, options: Options, input_context=None):
 
 def _keeping_source(parse: Callable) -> Callable:
     """Return a parser for training that keeps the number of the image, which official.vision's drop."""
+    import tensorflow as tf
     from official.vision.dataloaders import utils
 
     def keeping(decoded):
-        image, labels = parse(decoded)
+        # In deterministic mode TensorFlow splits this function in two, and loses the control dependencies that
+        # official.vision's parsers have on its arguments. Those on copies of them stay.
+        image, labels = parse(tf.nest.map_structure(tf.identity, decoded))
         return image, {**labels, SOURCE_ID: utils.process_source_id(decoded["source_id"])}
 
     return keeping
@@ -109,12 +115,14 @@ class _Reader:
         self,
         params,
         input_size: tuple[int, int],
+        budget: int,
         decode: Callable,
         repeat: Callable,
         change: Callable,
         parse: Callable,
     ) -> None:
-        self.params, self.decode, self.repeat, self.change, self.parse = params, decode, repeat, change, parse
+        self.params, self.budget = params, budget
+        self.decode, self.repeat, self.change, self.parse = decode, repeat, change, parse
         self.bound = largest_wanted(params.parser, input_size)
         # Where an image is stretched to the square, each side must be as long as wanted.
         self.covering = not params.parser.as_dict().get("keep_aspect_ratio", True)
@@ -135,7 +143,7 @@ class _Reader:
         import tensorflow as tf
 
         params = self.params
-        found = estimate(params.input_path, self.bound, cache_budget(), self.covering)
+        found = estimate(params.input_path, self.bound, self.budget, self.covering)
         encoded = _read_encoded(params)
         if not found:
             encoded = self.repeat(encoded, _classes_of_record).shuffle(params.shuffle_buffer_size, params.seed)
