@@ -12,9 +12,10 @@ from PIL import Image
 from odtl import checkpoints, evaluation, export, plots, records, serving
 from odtl.compare import ParityError
 from odtl.detections import Detections
+from odtl.detector import Detector
 from odtl.errors import InputError
 from odtl.experiment import write_experiment
-from odtl.inference import Detector, detect_folder
+from odtl.inference import detect_folder
 from odtl.serving import INPUT, OUTPUTS
 
 FACTORY = "retinanet"

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from odtl import inference
+from odtl.detector import Detector
 from odtl.drawing import class_colour
 from odtl.errors import InputError
-from odtl.inference import Detector, detect_folder, output_names, read_upright
+from odtl.inference import detect_folder, output_names, read_upright
 
 
 def find_red(batch: np.ndarray) -> dict[str, np.ndarray]:

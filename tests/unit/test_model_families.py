@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from odtl import checkpoints, label_map, zoo
+from odtl.detector import Detector
 from odtl.evaluation import evaluate
 from odtl.experiment import build_experiment, write_experiment
 from odtl.export import export
-from odtl.inference import Detector
 from odtl.overriding import factory_config, override_config
 from odtl.pretrained import fetch, folder_name
 from odtl.records import frame, serialize

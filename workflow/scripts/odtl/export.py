@@ -24,8 +24,8 @@ from pathlib import Path
 
 from odtl import checkpoints
 from odtl.compare import Tolerances, check_parity
+from odtl.detector import FROZEN_GRAPH, LABEL_MAP, METADATA, SAVED_MODEL, Detector
 from odtl.files import atomic_folder, sha256_of, write_json
-from odtl.inference import FROZEN_GRAPH, LABEL_MAP, METADATA, SAVED_MODEL, Detector
 from odtl.label_map import read_label_map
 from odtl.preprocessing import preprocessing_of
 from odtl.records import read_records
