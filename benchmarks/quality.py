@@ -29,7 +29,9 @@ EXPERIMENTS = {
     "from_scratch": {"pretrained": False},
     "width_100": {"model": WIDE},
     "color": {"augmentation": {"color": 0.3}},
+    "aspect": {"augmentation": {"aspect": 1.5}},
     "mosaic": {"augmentation": {"mosaic": 0.5}},
+    "ema": {"ema": 0.998},
     "adam": {
         "learning_rate": 0.001,
         "overrides": {"trainer": {"optimizer_config": {"optimizer": {"type": "adam", "adam": {"clipnorm": 10.0}}}}},
@@ -66,8 +68,7 @@ def sources(data: Path) -> dict[str, dict]:
 
 def configuration(settings: dict, weights: Path, steps: int, seeds: int) -> dict:
     """Return what differs from config/config.yaml."""
-    experiments = {name: {"model": NARROW, **own} for name, own in EXPERIMENTS.items()}
-    experiments["fine_tuned"]["seeds"] = seeds
+    experiments = {name: {"model": NARROW, "seeds": seeds, **own} for name, own in EXPERIMENTS.items()}
     return {
         **settings,
         # Some photographs are on both sides of the usual split of the raccoons.
@@ -156,7 +157,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="for the runs")
     parser.add_argument("trainings", nargs="*", help="such as raccoon/fine_tuned; none: collect")
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--seeds", type=int, default=3, help="of fine_tuned: further ones are fine_tuned-seed-2, ...")
+    parser.add_argument("--seeds", type=int, default=3, help="further ones are fine_tuned-seed-2, ...")
     options = parser.parse_args()
     if options.trainings:
         weights = Path(os.environ["ODTL_REAL_WEIGHTS"]).resolve()
