@@ -1,6 +1,9 @@
 """A training that cannot go on: it says at which step, with which images, what to try, and leaves nothing half-made."""
 
 import io
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from odtl.training import inputs, train, trainer
 from odtl.training.loop import Run
 from odtl.training.trouble import image_names
 from odtl.training.watching import Watch
+from odtl.training_state import State
 
 IMAGES = [f"photos/{number}.jpg" for number in range(6)]
 
@@ -178,3 +182,23 @@ def test_what_cannot_be_lowered_is_not_advised(folder, monkeypatch):
 def test_other_failures_of_tensorflow_stay_as_they_are(folder, monkeypatch):
     error = tf.errors.InternalError(None, None, "something else")
     assert failing(error, folder, monkeypatch) is error
+
+
+def test_run_that_was_killed_is_told_of_in_the_next_one(folder, monkeypatch):
+    path = experiment(folder, image_size=128)
+    assert told_at_start(folder, path, monkeypatch) == ["Starting from random weights."]
+    # As the system does where memory runs out: in a process of its own, without a chance to say anything.
+    fingerprint = State.fingerprint_in(folder / "state")
+    process = multiprocessing.get_context("fork").Process(target=work_and_die, args=(folder / "state", fingerprint))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    lines = told_at_start(folder, path, monkeypatch)
+    assert lines[0].startswith("The last run of this training was ended from outside.")
+    assert "batch_size 2: Lower it to 1" in lines[0]
+    assert told_at_start(folder, path, monkeypatch) == ["Starting from random weights."]
+
+
+def work_and_die(folder, fingerprint):
+    with State(folder, fingerprint).at_work():
+        os.kill(os.getpid(), signal.SIGKILL)

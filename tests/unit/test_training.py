@@ -15,7 +15,7 @@ from odtl.errors import InputError
 from odtl.experiment import build_experiment, read_experiment, write_experiment
 from odtl.last_model import Data, model_id, read_last
 from odtl.records import frame, serialize
-from odtl.training import train
+from odtl.training import train, trainer
 from odtl.training.options import Options
 from odtl.training_state import State
 from odtl.warm_start import WarmStart, settings_of, shorten
@@ -509,3 +509,17 @@ def test_shorter_schedule_of_another_kind(folder):
     chosen = shorten(config, 0.25, 0.5).trainer.optimizer_config.learning_rate.stepwise
     assert chosen.boundaries == [75, 125]
     assert chosen.values == pytest.approx([0.5, 0.05, 0.005])
+
+
+def test_steps_and_evaluations_are_traced_once(folder, monkeypatch):
+    traced = []
+
+    class Counted(trainer._Traced):
+        def __init__(self, step):
+            super().__init__(step)
+            traced.append(self)
+
+    monkeypatch.setattr(trainer, "_Traced", Counted)
+    # Several evaluations, the last batch of each not full.
+    run(folder, make_experiment(folder, "traced", overrides={"task": {"init_checkpoint": None}}), "traced")
+    assert [each._graph.experimental_get_tracing_count() for each in traced] == [1, 1]

@@ -52,6 +52,17 @@ def test_loss_that_rises_and_stays_is_divergence():
     assert trouble.rising
 
 
+def test_divergence_names_the_images_of_the_step_where_it_began():
+    calm, high = noisy(0.5, 300), noisy(0.5 * DIVERGED * 10, 300, seed=1)
+    # One hard batch shortly before is not where it began.
+    calm[250] = 50.0
+    losses = [*calm, *high]
+    trouble = Watch(0, 0).look([report(loss, images=[2 * step, 2 * step + 1]) for step, loss in enumerate(losses, 1)])
+    assert trouble.what == "divergence"
+    assert 301 <= trouble.began <= 303
+    assert trouble.images == [2 * trouble.began, 2 * trouble.began + 1]
+
+
 @pytest.mark.parametrize(
     "losses",
     [

@@ -4,6 +4,7 @@ In its folder:
     fingerprint.json       what the state belongs to; another fingerprint starts anew
     checkpoints/ckpt-{step}.*    weights, optimizer, step; the last two
     best/{step}/ckpt.*     the weights to export: those with the best validation AP so far
+    running                there while a run is at work, and after one that was ended from outside
     history.jsonl          loss, learning rate and AP over the steps
     events/                the same for TensorBoard
     last/                  the last finished training's model, for a warm start (see `last_model`); it stays
@@ -14,7 +15,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,26 @@ class State:
         self._best = self.folder / "best"
         self._history = self.folder / "history.jsonl"
         self._fingerprint = self.folder / "fingerprint.json"
+        self._running = self.folder / "running"
         if self.fingerprint_in(self.folder) != json.loads(json.dumps(fingerprint)):
             self.clear()
             with atomic_open(self._fingerprint) as file:
                 json.dump(fingerprint, file, indent=2, sort_keys=True)
+        self.was_cut_off = self._running.exists()
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Mark the state for as long as the block takes: the next run's `was_cut_off` tells that it never ended."""
+        self._running.touch()
+        try:
+            yield
+        finally:
+            self._running.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove all that a run has left but the last finished one's model; files of others in the folder stay, too."""
         # The fingerprint first: what is left if this is cut short belongs to nothing.
-        for path in (self._fingerprint, self._checkpoints, self._best, self._history, self.events):
+        for path in (self._fingerprint, self._checkpoints, self._best, self._history, self._running, self.events):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def latest(self) -> tuple[int, str] | None:

@@ -82,7 +82,7 @@ def train(
     }
     plan = warm.plan_training(config, factory, state_folder, parts, warm_start)
     state = State(state_folder, plan.parts)
-    with told_what_to_lower(plan.config, str(experiment_path)):
+    with told_what_to_lower(plan.config, str(experiment_path)), state.at_work():
         run = Run(plan, options, state, str(experiment_path), stream)
         run.to_the_end()
     step, prefix, why = run.choose()

@@ -13,6 +13,7 @@ from odtl.progress import Progress, format_ap
 from odtl.training import precision, runtime
 from odtl.training.events import Events
 from odtl.training.examples import Examples
+from odtl.training.memory import cut_off
 from odtl.training.options import Options
 from odtl.training.pace import Pace, steps_per_loop
 from odtl.training.scores import Score, best_of, stopped_at
@@ -140,6 +141,8 @@ class Run:
 
     def _tell_stopped(self) -> None:
         """Tell what ended the last run, if that was trouble: the same settings may well end as it did."""
+        if self.state.was_cut_off:
+            self.progress.say(cut_off(self.config))
         history = self.state.history()
         if history and "stopped" in history[-1]:
             self.progress.say(f"The last run with these settings was stopped: {history[-1]['stopped']}.")

@@ -26,6 +26,18 @@ def told_what_to_lower(config, source: str) -> Iterator[None]:
         raise InputError(list(_problems(config, source)), f"Out of memory ({_first_line(error)})") from error
 
 
+def cut_off(config) -> str:
+    """Return what is to be told where the last run was ended from outside: the system itself may have done it.
+
+    Linux kills a process that takes more memory than there is, and the process can say nothing.
+    """
+    advice = "; ".join(f"{problem.field} {problem.found}: {problem.cure}" for problem in _problems(config, ""))
+    return (
+        "The last run of this training was ended from outside. If nobody did that, the memory did not suffice "
+        f"(`dmesg` says so). {advice}"
+    )
+
+
 def _problems(config, source: str) -> Iterator[Problem]:
     model, batch = config.task.model, config.task.train_data.global_batch_size
     if batch > 1:

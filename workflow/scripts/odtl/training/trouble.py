@@ -18,8 +18,9 @@ class Trouble:
     before:  the losses of the last steps before it, oldest first.
     lowest:  the lowest smoothed loss; infinite before there was one.
     rising:  whether the loss had risen before: then the batch of this step is where it ended, not where it began.
-    images:  source ids of the step's batch. bad: those among them whose targets are no numbers.
+    images:  source ids of the batch of step `began`. bad: those among them whose targets are no numbers.
     go_on:   the last step whose weights are good to go on from; below 0: none are.
+    began:   with "divergence" the step whose loss was the first to be high; else `step`.
     """
 
     step: int
@@ -31,6 +32,7 @@ class Trouble:
     images: Sequence[int] = ()
     bad: Sequence[int] = ()
     go_on: int = -1
+    began: int | None = None
 
     def __str__(self) -> str:
         return {
@@ -53,9 +55,9 @@ def explain(trouble: Trouble, config, source: str, learning_rate: float) -> Inpu
         problems = [Problem(names[number], "boxes", found, cure) for number in trouble.bad]
     else:
         problems = [_settings_problem(trouble, config, source, learning_rate)]
-        if trouble.what != "divergence":
-            found = ", ".join(dict.fromkeys(names[number] for number in trouble.images)) or "no images"
-            problems.append(Problem(f"step {trouble.step}", "images of the batch", found, _look_at_images(trouble)))
+        found = ", ".join(dict.fromkeys(names[number] for number in trouble.images)) or "no images"
+        step = trouble.began or trouble.step
+        problems.append(Problem(f"step {step}", "images of the batch", found, _look_at_images(trouble)))
     return InputError(problems, f"The training was stopped: {trouble}")
 
 
@@ -69,6 +71,8 @@ def _settings_problem(trouble: Trouble, config, source: str, learning_rate: floa
 
 
 def _look_at_images(trouble: Trouble) -> str:
+    if trouble.what == "divergence":
+        return "The loss was high there first: look at these images and their labels if a lower rate does not help."
     if trouble.rising:
         return "The loss had risen before, so they are hardly the cause."
     return "The loss had not risen before: look at these images and their labels first."

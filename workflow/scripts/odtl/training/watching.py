@@ -60,6 +60,8 @@ class Watch:
         self._lowest, self._lowest_at = math.inf, first
         self._high = 0
         self._last: Mapping = {}
+        # Steps, losses and reports that go further back than it takes to be sure of a divergence.
+        self._past: deque[tuple[int, float, Mapping]] = deque(maxlen=4 * SPAN)
 
     def look(self, reports: Sequence[Mapping]) -> Trouble | None:
         """Return what is wrong with the first of these steps that went wrong, or None."""
@@ -71,6 +73,7 @@ class Watch:
             if not report["weights"]:
                 return self._trouble("weights", loss, report)
             self._recent.append(loss)
+            self._past.append((self._step, loss, report))
             self._average(loss)
             # The average remembers one very hard batch, or a bad time that has passed, for longer than it spans.
             if self._high >= SPAN and statistics.median(self._recent) > DIVERGED * self._lowest:
@@ -105,7 +108,19 @@ class Watch:
     def _rose(self) -> bool:
         return self._weight > 0 and self._smoothed > DIVERGED * self._lowest
 
+    def _where_it_rose(self) -> tuple[int, Mapping]:
+        """Return step and report of the first high loss that was followed by mostly high ones, not by chance alone."""
+        past = [entry for entry in self._past if entry[0] > self._lowest_at]
+        limit = DIVERGED * self._lowest
+        for number, (step, loss, report) in enumerate(past):
+            if loss > limit and statistics.median(each for _, each, _ in past[number : number + PROVEN]) > limit:
+                return step, report
+        return self._step, self._last
+
     def _trouble(self, what: str, loss: float, report: Mapping) -> Trouble:
+        began = self._step
+        if what == "divergence":
+            began, report = self._where_it_rose()
         images, bad = np.asarray(report["images"]), np.asarray(report["bad"])
         before = list(self._recent)[: -1 if what == "divergence" else None]
         rising = self._rose() or (len(before) > 1 and before[-1] > DIVERGED * min(before))
@@ -119,6 +134,7 @@ class Watch:
             [int(number) for number in images.ravel()],
             [int(number) for number in images[bad].ravel()],
             min(self._step - PROVEN, self._lowest_at if self._rose() else self._step),
+            began,
         )
 
 
