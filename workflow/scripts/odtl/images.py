@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageChops
 
 from odtl import jpeg
+from odtl.errors import said_by, text_of
 from odtl.files import open_regular
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -216,9 +217,7 @@ def _open(data: bytes) -> Image.Image:
         other = _kind_of(data)
         if other:
             raise ImageError("image_not_an_image", other) from error
-        raise ImageError(
-            "image_damaged", f"a header that cannot be read ({type(error).__name__}: {error})"[:200]
-        ) from error
+        raise ImageError("image_damaged", f"a header that cannot be read ({said_by(error)})"[:200]) from error
     if image.width * image.height > MAX_PIXELS:
         found = f"{image.width} x {image.height} pixels, over the limit of {MAX_PIXELS:,}"
         raise ImageError("image_too_large", found)
@@ -268,7 +267,7 @@ def _describe(image: Image.Image, data: bytes) -> ImageInfo:
             lossless=_lossless(image, data),
         )
     except Exception as error:
-        raise ImageError("image_damaged", f"{type(error).__name__}: {error}"[:200]) from error
+        raise ImageError("image_damaged", said_by(error)[:200]) from error
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
@@ -355,7 +354,7 @@ def _upright_rgb(data: bytes, info: ImageInfo, least: int | None = None) -> Imag
 
 
 def _damaged(info: ImageInfo, error: Exception) -> ImageError:
-    return ImageError("image_damaged", f"{info.format} that is cut off or damaged ({error})"[:200])
+    return ImageError("image_damaged", f"{info.format} that is cut off or damaged ({text_of(error)})"[:200])
 
 
 def _to_rgb(image: Image.Image, info: ImageInfo, adobe: bool) -> Image.Image:

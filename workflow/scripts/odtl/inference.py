@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from odtl import images
 from odtl.detections import Detections, from_outputs
 from odtl.drawing import Mark, draw_marks
-from odtl.errors import InputError, Problem
+from odtl.errors import InputError, Problem, said_by
 from odtl.files import atomic_folder, write_csv
 from odtl.label_map import read_label_map
 from odtl.listing import image_files, spread
@@ -135,7 +135,7 @@ def detect_files(
                 image = read_upright(path)
             # A damaged file can make a decoder raise nearly anything, and one file must not cost all others.
             except Exception as error:
-                unreadable.append((file, f"{type(error).__name__}: {error}".replace("\n", " ")))
+                unreadable.append((file, said_by(error)))
                 continue
             (found,) = detector.detect(np.asarray(image)[None])
             found = found.at_least(score_threshold)
@@ -234,7 +234,7 @@ def _check_classes(classes: Mapping[str, int], label_map: Path, metadata: Path) 
     try:
         wanted = json.loads(metadata.read_text(encoding="utf-8"))["classes"]
     except (ValueError, KeyError, TypeError) as error:
-        problem = Problem(str(metadata), "classes", f"{type(error).__name__}: {error}", "Export the model again.")
+        problem = Problem(str(metadata), "classes", said_by(error), "Export the model again.")
         raise InputError(problem) from error
     if dict(classes) != wanted:
         found = f"{len(classes)} class(es) {dict(classes)}"
