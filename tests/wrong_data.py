@@ -203,6 +203,10 @@ def _formats(add: _Folder) -> None:
     ]:
         stem, extension = os.path.splitext(name)
         add.add(f"{stem}_{extension[1:]}{extension}", (*converted, before, f"8-bit RGB {after}"), image=data)
+    add.add("jfif.jfif")
+    add.add("noext", named)
+    add.add("lost_noext", ("unlabelled", "", "", ""), xml=None)
+    add.add("phone.heic", ("image_not_an_image", "image", "", ""), image=b"\0\0\0\x18ftypheic" + bytes(64))
     real = encode(Image.fromarray(np.ones((48, 64), np.float32)), "TIFF")
     add.add("real.tif", ("image_unsupported", "image", "", ""), image=real)
 

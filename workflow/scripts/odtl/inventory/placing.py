@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from odtl.duplicates.groups_file import digest_of, read_groups
 from odtl.inventory.entries import Entry
+from odtl.inventory.kinds import is_image_name
 from odtl.inventory.listing import Source
 from odtl.inventory.origins import origin_mark
-from odtl.inventory.paths import IMAGE_EXTENSIONS, folder_split
+from odtl.inventory.paths import folder_split
 from odtl.split import SPLITS, assign, group_of, shard_name, shard_of
 
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
@@ -48,7 +49,7 @@ def placing_of(source: Source, config: Mapping, shards: int, stated: Collection[
     """Return a source's placing; `config` is the `split` section, `stated` the splits that its tables state."""
     present = {split for split, _ in source.parts if split is not None} | set(stated)
     if source.split == "from_folders":
-        folders = (each for each in source.root.folders if any(True for _ in each.files(IMAGE_EXTENSIONS)))
+        folders = (each for each in source.root.folders if any(map(is_image_name, each.names)))
         present |= {folder_split(folder.prefix) for folder in folders}
         present |= source.lists.splits if source.lists else set()
     share = float(config.get("val_from_train") or 0)

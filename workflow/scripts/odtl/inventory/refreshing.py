@@ -102,7 +102,7 @@ class _Refresh:
         self.data, self.folder, self.cache = data_config, folder, cache
         self.settings = Settings(labels_config, cache, report)
         self.started = time.time_ns()
-        self.sources = list_sources(data_config)
+        self.sources = list_sources(data_config, cache)
         groups = digest_of(data_config["split"].get("groups"))
         self.identity = _digest(code_digest("inventory"), data_config, labels_config, groups)
 

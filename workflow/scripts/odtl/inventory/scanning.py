@@ -111,7 +111,7 @@ def scan(
     images, no annotations, one id twice.
     """
     settings, started = Settings(labels_config, cache_path and Path(cache_path), report), time.time_ns()
-    sources = list_sources(data_config)
+    sources = list_sources(data_config, settings.cache)
     tables = read_tables(sources, settings.cache, started)
     lines, _ = all_lines(make_plan(sources, data_config, tables), settings)
     return inventory_of(lines, int(data_config["shards"]))
