@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from helpers import voc_xml
 from odtl import file_cache, inventory
 from odtl.errors import InputError
-from odtl.inventory import kinds, paths, reading, refreshing, scanning
+from odtl.inventory import classes, kinds, paths, reading, refreshing, scanning
 from odtl.manifest import digest, read_manifest
 from odtl.split import assign, shard_names, shard_of
 
@@ -71,6 +71,22 @@ def reasons(found: inventory.Inventory) -> dict[str, list[str]]:
 
 def splits(found: inventory.Inventory) -> dict[str, str]:
     return {name: line["shard"].split("-")[0] for name, line in lines(found).items()}
+
+
+def test_advice_is_sought_once_for_each_label_and_for_so_many(monkeypatch):
+    sought = []
+    monkeypatch.setattr(classes.difflib, "get_close_matches", lambda label, *_, **__: sought.append(label) or ["cup"])
+    classify = classes.Classifier({"classes": ["Cup", "leaf"]})
+    labels = ["cupp", *(f"odd {number}" for number in range(500)), "cupp"] * 3
+    found = {"file": "a.xml", "labels": labels, "classes": [classify(label) for label in labels]}
+    told = list(classify.problems(found))
+    assert len(told) == len(labels) == 1506
+    assert len(sought) == len(set(sought)) == classes._MOST_ADVICE
+    assert told[0]["done"] == "box left out; the nearest class is 'Cup': an alias would keep it"
+    assert told[400]["done"] == "box left out"
+    # What another image had before makes no difference.
+    assert list(classes.Classifier({"classes": ["Cup", "leaf"]}).problems(found)) == told
+    assert list(classify.problems(found)) == told
 
 
 # --- One line, in full -------------------------------------------------------------------------------------------
