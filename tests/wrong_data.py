@@ -229,7 +229,8 @@ def _names(add: _Folder) -> None:
     # One name on some file systems; two images with a box each, on this one.
     add.add("Case.jpg", image=encode(picture((2, 2, 12, 12))), objects=[("disc", (2, 2, 12, 12))])
     add.add("case.jpg")
-    add.add("other.jpg", filename="exif_1.jpg")
+    add.add("other.jpg", ("filename_of_another", "filename", "", ""), filename="exif_1.jpg")
+    add.add("stale.jpg", filename="as_it_was_called.jpg")
     add.add("whispered.jpg", ("matched_by_filename", "filename", "", ""), xml=None)
     (add.path / "WHISPERED.xml").write_text(voc_xml("WHISPERED.JPG", SIZE, [("disc", BOX)]), encoding="utf-8")
     for name, stated in (("bare", "bare"), ("windows", "C:\\Users\\me\\images\\windows.jpg")):

@@ -222,12 +222,68 @@ def test_case_counts_last():
 
 
 def test_stale_file_name_does_not_matter_where_the_path_tells():
-    for name, named in (("a", "b"), ("b", "a")):
+    for name in ("a", "b"):
         put(f"d/{name}.jpg")
-        put(f"d/{name}.xml", voc_xml(f"{named}.jpg", (64, 48), []))
+        put(f"d/{name}.xml", voc_xml(f"{name}_before.jpg", (64, 48), []))
     found = scan()
     assert matches(found) == {"a.jpg": "d/a.xml", "b.jpg": "d/b.xml"}
     assert reasons(found) == {}
+
+
+def test_annotations_that_name_each_others_image_are_told():
+    for name, named in (("a", "b"), ("b", "C:\\photos\\a.png"), ("c", "c.png"), ("d", "elsewhere.jpg")):
+        put(f"d/{name}.jpg")
+        put(f"d/{name}.xml", voc_xml(named if "." in named else f"{named}.jpg", (64, 48), []))
+    # Frames of two videos share their names.
+    put("d/other/elsewhere.jpg")
+    put("d/other/elsewhere.xml")
+    found = scan()
+    assert {name: file for name, file in matches(found).items() if len(name) == 5} == {
+        f"{name}.jpg": f"d/{name}.xml" for name in "abcd"
+    }
+    assert reasons(found) == {"a.jpg": ["filename_of_another"], "b.jpg": ["filename_of_another"]}
+    (problem,) = lines(found)["b.jpg"]["problems"]
+    assert problem == {
+        "reason": "filename_of_another",
+        "file": "d/b.xml",
+        "field": "filename",
+        "found": "a.png, which is the name of another image there",
+        "done": "used for b.jpg, beside which it lies; if two were exchanged, rename them",
+    }
+
+
+def test_name_of_another_is_told_where_other_annotations_are_not_settled():
+    put("d/a.jpg")
+    put("d/b.jpg")
+    put("d/a.xml", voc_xml("b.jpg", (64, 48), []))
+    put("d/lost.xml")
+    assert reasons(scan()) == {"a.jpg": ["filename_of_another"], "lost.jpg": ["image_missing"]}
+
+
+def test_name_of_another_follows_the_other(young):
+    """As long as the other image is there, and no longer; whatever else is."""
+    for name in ("a", *(f"{number:03d}" for number in range(200))):
+        put(f"d/{name}.jpg")
+        put(f"d/{name}.xml", voc_xml("other.jpg" if name == "a" else f"{name}.jpg", (64, 48), []))
+
+    def told() -> list[str]:
+        inventory.refresh(config(), LABELS, "kept", "out", report=lambda text: None)
+        found = [line for shard in shard_names(1) for line in read_manifest(f"out/{shard}.jsonl")]
+        return [line.id for line in found if line.problems]
+
+    assert told() == []
+    put("d/other.jpg")
+    assert told() == ["a.jpg"]
+    put("d/other.xml", voc_xml("other.jpg", (64, 48), []))
+    assert told() == ["a.jpg"]
+    put("d/050.xml", voc_xml("a.jpg", (64, 48), []))
+    assert sorted(told()) == ["050.jpg", "a.jpg"]
+    os.unlink("d/other.jpg")
+    os.unlink("d/other.xml")
+    assert told() == ["050.jpg"]
+    put("d/a.xml", voc_xml("a.jpg", (64, 48), []))
+    os.unlink("d/050.xml")
+    assert told() == []
 
 
 def test_weaker_claim_is_an_annotation_without_image():

@@ -43,10 +43,11 @@ def look_alikes(boxes: Mapping[str, int]) -> list[LookAlike]:
 
     boxes: label -> number of its boxes; those without any are not looked at.
 
-    Two labels are alike if their `plain` forms are the same, however frequent they are; or if one slip makes one plain
-    form of the other - a letter too much, missing, another one, or two exchanged - and both have at least
+    Two labels are alike if their `plain` forms are the same, however frequent they are; or if one slip makes one
+    plain form of the other - a letter too much, missing, another one, or two exchanged - and both have at least
     `SLIP_LENGTH` letters, the slip is in no digit and in no word of one letter, and the rare one has at most
-    `SLIP_SHARE` as many boxes, and no more than 200 letters. So "dog 1" and "dog 2", "class a" and "class b", "cat" and "car" are not alike.
+    `SLIP_SHARE` as many boxes, and they have no more than 200 letters. So "dog 1" and "dog 2", "class a" and "class
+    b", "cat" and "car" are not alike.
     """
     names = sorted((name for name, count in boxes.items() if count), key=lambda name: (-boxes[name], name))
     found = []
