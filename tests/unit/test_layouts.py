@@ -11,6 +11,7 @@ from odtl.annotations.model import Annotation, Origin, Table, TableProblem
 from odtl.annotations.tfrecord import read_image
 from odtl.errors import InputError, Problem
 from odtl.inventory import reading
+from odtl.inventory.lists import SplitLists
 from odtl.inventory.origins import name_of_origin, stable_url
 from odtl.tf_example import frame, serialize
 
@@ -638,3 +639,19 @@ def test_lists_that_name_no_image_are_told():
         put(f"VOC/ImageSets/Main/{split}.txt", f"photo_{split}\n")
     with pytest.raises(InputError, match=r"no image of the source in the lists, which have 'photo_train'"):
         scan(source)
+
+
+def test_line_with_thousands_of_numbers_names_few_images(tmp_path):
+    # One name for each column would take the square of its length.
+    path = tmp_path / "train.txt"
+    path.write_text("a" + " 1" * 100_000)
+    problems = []
+    lists = SplitLists.read([("train", ("train.txt", str(path), None))], "split_lists", problems)
+    assert problems == []
+    assert sum(map(len, lists.entries.values())) == 9
+
+
+def test_line_that_is_there_again_counts_once(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text("d/a.jpg\n" * 5000)
+    assert SplitLists.read([("train", ("train.txt", str(path), None))], "x", []).entries == {"a": [("d/a", "train")]}

@@ -52,8 +52,8 @@ def clean(line: Line, info: ImageInfo, split: str = "train") -> tuple[list[BoxRo
 def _picture_repairs(line: Line, info: ImageInfo) -> Iterator[LedgerRow]:
     where = {"file": line.image or "", "field": "image"}
     extension = os.path.splitext(line.image or "")[1].lower()
-    if images.EXTENSIONS.get(extension, info.format) != info.format:
-        found = f"{info.format} content in a file named {extension}"
+    if images.EXTENSIONS.get(extension) != info.format:
+        found = f"{info.format} content in a file {f'named {extension}' if extension else 'without an extension'}"
         yield ledger_row(line.id, "image_wrong_extension", **where, found=found, done=f"read as {info.format}")
     if info.invalid_orientation:
         values = {"found": info.invalid_orientation, "before": info.invalid_orientation, "after": UPRIGHT}

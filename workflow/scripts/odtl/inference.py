@@ -17,7 +17,7 @@ from odtl import images
 from odtl.detections import Detections
 from odtl.detector import Detector
 from odtl.drawing import Mark, draw_marks
-from odtl.errors import InputError, Problem
+from odtl.errors import InputError, Problem, said_by
 from odtl.files import atomic_folder, write_csv
 from odtl.listing import image_files, spread
 
@@ -84,7 +84,7 @@ def detect_files(
                 image = read_upright(path)
             # A damaged file can make a decoder raise nearly anything, and one file must not cost all others.
             except Exception as error:
-                unreadable.append((file, f"{type(error).__name__}: {error}".replace("\n", " ")))
+                unreadable.append((file, said_by(error)))
                 continue
             (found,) = detector.detect(np.asarray(image)[None])
             found = found.at_least(score_threshold)

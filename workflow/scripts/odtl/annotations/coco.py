@@ -9,11 +9,13 @@ from collections.abc import Hashable, Iterator, Mapping
 
 from odtl.annotations.json_file import flag, in_brief, mapping, number, place_of, read_json, sequence, text, unreadable
 from odtl.annotations.json_file import whole_number as size
-from odtl.annotations.model import Annotation, Origin, Table, TableProblem
+from odtl.annotations.model import Annotation, Origin, Table, TableProblem, plain_annotation
 from odtl.annotations.outlines import NO_BOX, Box, around_polygons, around_runs
 from odtl.annotations.web import is_address
 from odtl.errors import Problem
 
+# Flags of so many objects; most images share theirs.
+_NONE = tuple((False,) * count for count in range(20))
 _EXPECTED = 'An object with the lists "images", "annotations" and "categories" is expected.'
 
 
@@ -63,8 +65,8 @@ class _Image:
 
     def annotation(self, path: str) -> Annotation:
         boxes, labels = tuple(self.boxes), tuple(self.labels)
-        none = (False,) * len(boxes)
-        annotation = Annotation(path, self.name, self.width, self.height, boxes, labels, none, none)
+        none = _NONE[len(boxes)] if len(boxes) < len(_NONE) else (False,) * len(boxes)
+        annotation = plain_annotation(path, self.name, self.width, self.height, boxes, labels, none, none)
         if self.origin is None and not self.crowd:
             return annotation
         crowds = frozenset(self.crowd)

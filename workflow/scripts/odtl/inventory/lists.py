@@ -18,7 +18,8 @@ from odtl.split import SPLITS
 _MOST_TOLD = 20
 # Further columns, on every line of a list or on none: VOC's lists for one class have 1 for images that show it, -1 for
 # others and 0 for doubtful ones, other lists the number of the class.
-_COLUMN = re.compile(r"\s+-?\d+$")
+_COLUMN = re.compile(r"-?\d+")
+_MOST_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class SplitLists:
     @classmethod
     def read(cls, files: Sequence[tuple[str, File]], field: str, problems: list[Problem]) -> "SplitLists":
         """Read the lists; what is wrong with them is added to `problems`."""
-        entries: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        # Each entry once, in order.
+        entries: dict[str, dict[tuple[str, str], None]] = defaultdict(dict)
         owners: dict[str, str] = {}
         told = 0
         for split, (_, path, _) in files:
@@ -43,18 +45,18 @@ class SplitLists:
             except (OSError, ValueError) as error:
                 problems.append(Problem(path, field, str(error), "A UTF-8 text with one image per line is needed."))
                 continue
-            with_columns = all(_COLUMN.search(line) for line in lines)
+            with_columns = all(_without_column(line) != line for line in lines)
             for line in lines:
                 # A name may end in a number, too.
                 *longer, stem = _names(line) if with_columns else [stem_of(slashes(line))]
                 if owners.setdefault(stem, split) == split:
                     for each in (*longer, stem):
-                        entries[basename(each)].append((each, split))
+                        entries[basename(each)][each, split] = None
                 elif (told := told + 1) <= _MOST_TOLD:
                     found = f"{line}, which is in the list of {owners[stem]}, too"
                     cure = "An image is in one split only: remove one of the two."
                     problems.append(Problem(path, split, found, cure))
-        return cls(dict(entries))
+        return cls({stem: list(found) for stem, found in entries.items()})
 
     @functools.cached_property
     def digest(self) -> str:
@@ -77,16 +79,23 @@ class SplitLists:
             for listed, split in self.entries.get(basename(stem), ())
             if f"/{stem}".endswith(f"/{listed}") or f"/{listed}".endswith(f"/{stem}")
         ]
-        best = {split for length, split in found if length == max(found)[0]}
+        longest = max(found, default=(0, ""))[0]
+        best = {split for length, split in found if length == longest}
         return best.pop() if len(best) == 1 else None
 
 
 def _names(line: str) -> list[str]:
     """Return what a line may name, the longest first: the whole of it, and without one column after the other."""
     names = [line]
-    while (shorter := _COLUMN.sub("", names[-1])) != names[-1]:
+    while len(names) <= _MOST_COLUMNS and (shorter := _without_column(names[-1])) != names[-1]:
         names.append(shorter)
     return [stem_of(slashes(name)) for name in names]
+
+
+def _without_column(line: str) -> str:
+    """Return a line without its last column, if that is a number and not all there is."""
+    parts = line.rsplit(maxsplit=1)
+    return parts[0] if len(parts) == 2 and _COLUMN.fullmatch(parts[1]) else line
 
 
 def list_files(configured: str | Mapping[str, str], field: str, problems: list[Problem]) -> list[tuple[str, File]]:
