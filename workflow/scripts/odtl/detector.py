@@ -12,6 +12,7 @@ from odtl.detections import Detections, from_outputs
 from odtl.errors import InputError, Problem, said_by
 from odtl.label_map import read_label_map
 from odtl.serving import INPUT, OUTPUTS
+from odtl.tflite.running import SUFFIX, class_names, run_tflite
 
 LABEL_MAP = "label_map.pbtxt"
 METADATA = "metadata.json"
@@ -34,19 +35,22 @@ class Detector:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Detector":
-        """Load a SavedModel or a frozen graph with its label map.
+        """Load a SavedModel, a frozen graph or a TFLite file with its label map.
 
-        path: an export folder (its SavedModel is taken), a SavedModel's folder, or a frozen graph's .pb file. The
-        label map is looked for beside it, or in the SavedModel's own `assets.extra`; where there is a metadata file,
-        both must name the same classes.
+        path: an export folder (its SavedModel is taken), a SavedModel's folder, a frozen graph's .pb file, or a .tflite
+        file, which needs no TensorFlow. The label map is looked for beside it, or in the SavedModel's own
+        `assets.extra`; where there is a metadata file, both must name the same classes. A TFLite file has its labels
+        in itself (see `tflite.running.class_names`).
         Raises InputError where something is missing, damaged, or does not fit together.
         """
         path = Path(path)
         if (path / SAVED_MODEL).is_dir():
             path = path / SAVED_MODEL
         if not path.exists():
-            cure = f"Name a folder with a SavedModel, or a frozen graph such as {FROZEN_GRAPH}."
+            cure = f"Name a folder with a SavedModel, a frozen graph such as {FROZEN_GRAPH}, or a .tflite file."
             raise InputError(Problem(str(path), "detector", "nothing there", cure))
+        if path.suffix == SUFFIX and path.is_file():
+            return cls(class_names(path), str(path), run_tflite(path))
         names = _class_names(path)
         return cls(names, str(path), _run_saved_model(path) if path.is_dir() else _run_frozen_graph(path))
 
