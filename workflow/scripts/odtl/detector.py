@@ -36,11 +36,12 @@ class Detector:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Detector":
-        """Load a SavedModel or a frozen graph with its label map.
+        """Load a SavedModel, a frozen graph or a TFLite file with its label map.
 
-        path: an export folder (its SavedModel is taken), a SavedModel's folder or one with versions of it, or a frozen
-        graph's .pb file. The label map is looked for beside it, or in the SavedModel's own `assets.extra`; where there
-        is a metadata file of it, both must name the same classes.
+        path: an export folder (its SavedModel is taken), a SavedModel's folder or one with versions of it, a frozen
+        graph's .pb file, or a .tflite file, which needs no TensorFlow. The label map is looked for beside it, or in the
+        SavedModel's own `assets.extra`; where there is a metadata file of it, both must name the same classes. A TFLite
+        file has its labels in itself (see `tflite.running.class_names`).
         Raises InputError where something is missing, damaged, or does not fit together.
         """
         path = Path(path)
