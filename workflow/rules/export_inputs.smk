@@ -62,7 +62,12 @@ def about_export(wildcards):
         "formats": formats_of(wildcards.experiment),
         "threads": config["export"]["latency_threads"],
         "factory": model.factory,
-        "settings": SETTINGS[wildcards.experiment],
+        # How the next training starts, and what it keeps, says nothing of this one.
+        "settings": {
+            key: value
+            for key, value in SETTINGS[wildcards.experiment].items()
+            if key not in ("warm_start", "keep_checkpoints")
+        },
         "model": {
             "name": model.name,
             "family": model.family,

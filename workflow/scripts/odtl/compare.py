@@ -207,6 +207,5 @@ def _unexplained(
     if len(other) >= max_detections:
         limit = max(limit, float(other.scores.min()))
     unmatched = [score for index, score in enumerate(detections.scores) if index not in matched]
-    return sum(
-        score >= tolerances.score_threshold and score > limit + tolerances.max_score_difference for score in unmatched
-    )
+    least = limit + tolerances.max_score_difference
+    return sum(bool(score >= tolerances.score_threshold and score > least) for score in unmatched)
