@@ -54,6 +54,7 @@ rule measure_latency:
 
 rule write_model_card:
     input:
+        **{split: shards_of("results/records/{shard}.json", split) for split in SPLITS},
         candidates=of_formats("results/{experiment}/candidates/{format}.json"),
         parity=of_formats("results/{experiment}/export/parity/{format}.json"),
         label_map="results/{experiment}/export/label_map.pbtxt",
@@ -63,7 +64,6 @@ rule write_model_card:
         per_class="results/{experiment}/evaluation/per_class.csv",
         card="results/dataset/card.json",
         pretrained=pretrained_of,
-        **{split: shards_of("results/records/{shard}.json", split) for split in SPLITS},
     output:
         metadata="results/{experiment}/export/metadata.json",
         formats=report(
