@@ -141,7 +141,7 @@ def _training(metadata: Mapping, model: Mapping) -> Iterator[str]:
     yield "## Training"
     yield ""
     yield (
-        f"{training['steps']} steps of {training['batch_size']} images on {training['device']}, starting from "
+        f"{training['steps']} steps of {training['batch_size']} images on a {_device(training['device'])}, starting from "
         + (f"`{model['name']}`" if metadata["pretrained"] else "random weights")
         + f". {training['parameters']:,} parameters. All settings stand in `metadata.json`."
     )
@@ -161,6 +161,10 @@ def _licence(metadata: Mapping, model: Mapping) -> Iterator[str]:
         yield "No pretrained weights were used."
     yield "What the training images allow is for whoever has labelled them to say."
     yield ""
+
+
+def _device(device: Mapping) -> str:
+    return f"{device['kind']} ({device['name']})" if device.get("name") else device["kind"]
 
 
 def _row(cells: Sequence[str]) -> str:

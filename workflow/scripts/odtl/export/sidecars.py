@@ -11,6 +11,8 @@ from odtl.files import sha256_of, write_json
 from odtl.serving import checkpoint_digest
 from odtl.sidecars import read_sidecar
 
+# Snakemake puts it into folders that it has made.
+_NO_RESULT = ".snakemake_timestamp"
 _CURE = "It is not what the workflow wrote there: delete the folder and its .json, and run again to make them anew."
 
 
@@ -20,7 +22,7 @@ def files_of(folder: str | os.PathLike) -> dict[str, dict[str, Any]]:
     return {
         path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != _NO_RESULT
     }
 
 
