@@ -32,7 +32,15 @@ def test_fresh_data_set_runs_every_stage(project):
         "write_experiment": 1,
         "train": 1,
         "evaluate": 1,
-        "export": 1,
+        "export_graphs": 1,
+        "convert_tflite": 3,
+        "write_reference": 1,
+        "check_saved_model": 1,
+        "check_frozen_graph": 1,
+        "check_tflite": 3,
+        "write_export_labels": 1,
+        "measure_latency": 1,
+        "write_model_card": 1,
         "detect": 1,
         "plot_training": 1,
         "plot_pr_curve": 1,
@@ -44,8 +52,8 @@ def test_second_experiment_shares_data_and_model(project):
     project.configure(data={"sources": [SOURCE]}, experiments={"longer": {"model": "demo", "train_steps": 400}})
     jobs = project.plan().jobs
     assert {
-        rule: jobs[rule] for rule in ["write_experiment", "train", "evaluate", "export", "detect"]
-    } == dict.fromkeys(["write_experiment", "train", "evaluate", "export", "detect"], 2)
+        rule: jobs[rule] for rule in ["write_experiment", "train", "evaluate", "export_graphs", "detect"]
+    } == dict.fromkeys(["write_experiment", "train", "evaluate", "export_graphs", "detect"], 2)
     assert jobs["write_records"] == 6
     assert jobs["fetch_pretrained"] == 1
 

@@ -7,15 +7,26 @@ import pytest
 
 from helpers import Project, draw_data
 
-PER_TRAINING = ("write_experiment", "train", "plot_training", "evaluate", "plot_pr_curve", "export", "detect")
+PER_TRAINING = (
+    *("write_experiment", "train", "plot_training", "evaluate", "plot_pr_curve", "export_graphs", "write_reference"),
+    *(
+        "check_saved_model",
+        "check_frozen_graph",
+        "write_export_labels",
+        "measure_latency",
+        "write_model_card",
+        "detect",
+    ),
+)
 CONFIG = {
     "data": {"sources": [{"format": "voc", "images": "images", "split": "by_hash"}], "shards": 1},
     "training": {"seeds": 2},
     "experiments": {"detector": {"model": "demo"}, "large": {"model": "demo", "image_size": 384}},
     "sweeps": {},
+    "export": {"formats": ["saved_model"]},
 }
 RATES = {"rates": {"base": "detector", "vary": {"learning_rate": [0.02, 0.04]}}}
-FOLDERS = {"saved_model", "images"}
+FOLDERS = {"saved_model", "frozen_graph", "images"}
 
 
 @pytest.fixture(scope="module")

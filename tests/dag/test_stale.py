@@ -29,14 +29,18 @@ CONFIG = {
     },
     "experiments": {"detector": {"model": "demo", "learning_rate": 0.01}},
     "detect": {"score_threshold": 0.01, "max_images": 2},
+    "export": {"formats": ["saved_model", "tflite_float32"], "latency_threads": []},
 }
 # What one image's change means for the data, and what a training is followed by.
 CARD = {"write_card": 1, "write_check": 1}
 DATA = {"make_boxes": 1, "write_records": 1, "write_split_tables": 1, "compare_copies": 1, **CARD}
 # What an image that comes, goes or changes means besides: where it could be shown twice.
 OTHER_IMAGE = {"hash_images": 1, "find_duplicates": 1, "check_leaks": 1}
-AFTER_EVALUATION = {"plot_pr_curve": 1, "write_summary": 1}
-AFTER_TRAINING = {"plot_training": 1, "evaluate": 1, "export": 1, "detect": 1, **AFTER_EVALUATION}
+CHECKS = {"check_saved_model": 1, "check_frozen_graph": 1, "check_tflite": 1}
+AFTER_EXPORT = {"write_model_card": 1, "write_summary": 1}
+AFTER_EVALUATION = {"plot_pr_curve": 1, "write_reference": 1, **CHECKS, "detect": 1, **AFTER_EXPORT}
+BUILDS = {"export_graphs": 1, "convert_tflite": 1, "measure_latency": 1}
+AFTER_TRAINING = {"plot_training": 1, "evaluate": 1, **BUILDS, **AFTER_EVALUATION}
 TRAINING = {"write_experiment": 1, "train": 1, **AFTER_TRAINING}
 # Boxes enough for a manifest, a boxes table and a record that Snakemake does not look into: over 1 MB each.
 MANY = 30_000
@@ -177,7 +181,8 @@ def test_comment_order_of_keys_and_defaults_in_the_configuration_are_no_change(p
             return {key: reversed_keys(value[key]) for key in reversed(value)}
         return [reversed_keys(item) for item in value] if isinstance(value, list) else value
 
-    config = {**CONFIG, "export": {"images": 16, "min_iou": 0.99}, "labels": {"aliases": {}, "classes": None}}
+    export = {**CONFIG["export"], "images": 200, "checkpoint": "best"}
+    config = {**CONFIG, "export": export, "labels": {"aliases": {}, "classes": None}}
     text = yaml.safe_dump(reversed_keys(config), sort_keys=False)
     (project.folder / "my.yaml").write_text(f"# A comment.\n{text}# Another one.\n", encoding="utf-8")
     assert planned(project) == {}
@@ -290,8 +295,32 @@ def test_other_images_to_detect_detect_again(project):
     assert planned(project, detect={**CONFIG["detect"], "max_images": 3}) == {"detect": 1}
 
 
-def test_tolerance_of_the_export_exports_again(project):
-    assert planned(project, export={"min_iou": 0.5}) == {"export": 1, "detect": 1}
+LENIENT = {**CONFIG["export"], "tolerances": {"frozen_graph": {"min_iou": 0.5}}}
+
+
+def test_tolerance_of_a_format_compares_that_one_again(project):
+    assert planned(project, export=LENIENT) == {"check_frozen_graph": 1, "detect": 1, **AFTER_EXPORT}
+
+
+@pytest.mark.parametrize(
+    ("setting", "jobs"),
+    [
+        (
+            {"formats": ["saved_model", "tflite_float32", "tflite_int8"]},
+            {"convert_tflite": 1, "check_tflite": 1, "measure_latency": 1, **AFTER_EXPORT},
+        ),
+        ({"formats": ["saved_model"]}, {"measure_latency": 1, **AFTER_EXPORT}),
+        ({"images": 2}, {"write_reference": 1, **CHECKS, "detect": 1, **AFTER_EXPORT}),
+        ({"latency_threads": [1]}, {"measure_latency": 1, **AFTER_EXPORT}),
+        ({"checkpoint": "last"}, {**BUILDS, "write_reference": 1, **CHECKS, "detect": 1, **AFTER_EXPORT}),
+    ],
+)
+def test_setting_of_the_export_makes_what_it_concerns(project, setting, jobs):
+    assert planned(project, export={**CONFIG["export"], **setting}) == jobs
+
+
+def test_what_the_next_training_keeps_is_no_reason_for_one(project):
+    assert planned(project, training={**CONFIG["training"], "keep_checkpoints": 50}) == {}
 
 
 def test_alias_reaches_the_shards_that_use_it(project):
@@ -309,7 +338,7 @@ def test_class_that_vanishes_keeps_its_id(project):
 def test_new_class_is_appended_and_trained_on(project, split):
     """Only the record of its own shard is written again; the model has one more class."""
     rename_class(project, f"{split}/000.xml", "ball")
-    assert planned(project) == {**DATA, "write_label_map": 1, **TRAINING}
+    assert planned(project) == {**DATA, "write_label_map": 1, "write_export_labels": 1, **TRAINING}
 
 
 def test_dry_run_does_not_give_out_ids(project):
@@ -323,20 +352,20 @@ def test_swapped_ids_reach_the_shards_that_have_them(project):
     using = read_shard_classes(project.folder / "results/inventory")
     swapped = sum("sqare" in classes or "square" in classes for classes in using.values())
     jobs = planned(project, labels={"classes": ["disc", "square", "sqare"], "aliases": {}})
-    assert jobs == {"write_label_map": 1, "write_records": swapped, **CARD, **TRAINING}
+    assert jobs == {"write_label_map": 1, "write_export_labels": 1, "write_records": swapped, **CARD, **TRAINING}
 
 
 def test_removed_test_image_is_neither_scored_nor_detected_on(project):
     for name in ["000.jpg", "000.xml"]:
         (project.folder / "images/test" / name).unlink()
-    assert planned(project) == {**DATA, **OTHER_IMAGE, "evaluate": 1, "detect": 1, **AFTER_EVALUATION}
+    assert planned(project) == {**DATA, **OTHER_IMAGE, "evaluate": 1, **AFTER_EVALUATION}
 
 
 def test_two_changes_at_once_are_both_seen(project):
     """Snakemake does not look at the settings of what only waits for a job that is stale."""
     move_box(project, "test/000.xml")
-    jobs = planned(project, export={"min_iou": 0.5}, plots={"colors": ["#000000"]})
-    assert jobs == {**DATA, "evaluate": 1, **AFTER_EVALUATION, "export": 1, "detect": 1, "plot_training": 1}
+    jobs = planned(project, export=LENIENT, plots={"colors": ["#000000"]})
+    assert jobs == {**DATA, "evaluate": 1, **AFTER_EVALUATION, "plot_training": 1}
 
 
 def test_decoding_images_makes_all_boxes_again(project):
@@ -427,6 +456,7 @@ def test_workflow_in_another_place_is_no_change(project, workflow):
             {
                 "fetch_pretrained": 1,
                 "write_label_map": 1,
+                "write_export_labels": 1,
                 "write_records": 6,
                 "write_split_tables": 3,
                 **CARD,
@@ -435,12 +465,14 @@ def test_workflow_in_another_place_is_no_change(project, workflow):
         ),
         ("odtl/plots.py", {"plot_training": 1, "plot_pr_curve": 1}),
         ("odtl/summary.py", {"write_summary": 1}),
-        ("odtl/compare.py", {"export": 1, "detect": 1}),
+        ("odtl/compare.py", {**CHECKS, "detect": 1, **AFTER_EXPORT}),
+        ("odtl/export/model_card.py", AFTER_EXPORT),
+        ("odtl/tflite/metadata.py", {**BUILDS, **CHECKS, "detect": 1, **AFTER_EXPORT}),
         ("odtl/progress.py", {"train": 1, **AFTER_TRAINING}),
         ("odtl/dataset.py", {"write_split_tables": 3, **CARD, **TRAINING}),
-        ("write_card.py", {**CARD, "write_summary": 1}),
+        ("write_card.py", {**CARD, **AFTER_EXPORT}),
         ("write_check.py", {"write_check": 1}),
-        ("odtl/duplicates/copies.py", {"compare_copies": 1, **CARD, "write_summary": 1}),
+        ("odtl/duplicates/copies.py", {"compare_copies": 1, **CARD, **AFTER_EXPORT}),
         ("leak_gate.py", {}),
         ("job.py", {}),
         ("odtl/generated_elsewhere.py", {}),

@@ -14,6 +14,7 @@ import pytest
 
 from helpers import ROOT, Project, draw_data
 from odtl import label_map
+from odtl.files import sha256_of
 
 TRAINING = {
     "image_size": 128,
@@ -27,6 +28,7 @@ TRAINING = {
 DETECT = {"score_threshold": 0.01, "max_images": 3}
 
 
+FORMATS = ["saved_model", "frozen_graph", "tflite_float32", "tflite_float16", "tflite_dynamic"]
 CONFIG = {
     "data": {"sources": [{"format": "voc", "images": "images"}], "split": {"val_from_train": 0.2}},
     "training": TRAINING,
@@ -71,8 +73,13 @@ def test_every_result_is_there(project):
         "detector/evaluation/per_class.csv",
         "detector/evaluation/pr_curve.svg",
         "detector/export/frozen_inference_graph.pb",
-        "detector/export/saved_model/saved_model.pb",
-        "detector/export/parity.json",
+        "detector/export/saved_model/1/saved_model.pb",
+        "detector/export/detector_float32.tflite",
+        "detector/export/detector_float16.tflite",
+        "detector/export/detector_dynamic.tflite",
+        "detector/export/labels.txt",
+        "detector/export/metadata.json",
+        "detector/export/model_card.md",
         "detector/detections/detections.csv",
     ]:
         assert (results / name).stat().st_size > 0, name
@@ -80,6 +87,31 @@ def test_every_result_is_there(project):
     assert list((results / "detector/training").rglob("events.out.tfevents*"))
     ids = label_map.parse((results / "dataset/label_map.pbtxt").read_text(encoding="utf-8"))
     assert ids == {"disc": 1, "square": 2}
+
+
+def test_exports_say_what_they_are(project):
+    export = project.folder / "results/detector/export"
+    metadata = json.loads((export / "metadata.json").read_text(encoding="utf-8"))
+    assert list(metadata["formats"]) == FORMATS
+    for name, entry in metadata["formats"].items():
+        assert entry["compared_on"] == {"split": "test", "images": 6}
+        assert all(entry["milliseconds"][threads] > 0 for threads in ("1", "2"))
+        proof = json.loads((export / f"parity/{name}.json").read_text(encoding="utf-8"))
+        assert proof["passed"] and proof["checkpoint"] == metadata["checkpoint"]
+    for name, facts in metadata["files"].items():
+        assert sha256_of(export / name) == facts["sha256"], name
+    training = json.loads((export.parent / "checkpoint/training.json").read_text(encoding="utf-8"))
+    assert (metadata["checkpoint"]["wanted"], metadata["checkpoint"]["step"]) == ("best", training["exported"]["step"])
+    assert metadata["pretrained"]["licence"]["name"] and len(metadata["data"]["fingerprint"]["test"]) == 64
+    metrics = json.loads((export.parent / "evaluation/metrics.json").read_text(encoding="utf-8"))
+    assert metadata["quality"]["AP"] == metrics["AP"]
+    with open(export / "formats.csv", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["format"] for row in rows] == FORMATS
+    assert int(rows[2]["bytes"]) == (export / "detector_float32.tflite").stat().st_size
+    card = (export / "model_card.md").read_text(encoding="utf-8")
+    assert "It finds 2 kind(s) of objects in images: `disc`, `square`." in card
+    assert metadata["pretrained"]["licence"]["name"] in card
 
 
 def test_every_image_is_counted_and_scored(project):
@@ -142,7 +174,8 @@ def test_relabelled_test_image_is_evaluated_but_not_trained_on(project):
     assert jobs["write_records"] == 1
     assert jobs["evaluate"] == 1
     assert "train" not in jobs
-    assert "export" not in jobs
+    assert jobs["check_tflite"] == 3
+    assert not {"export_graphs", "convert_tflite", "measure_latency"} & jobs.keys()
 
 
 def test_relabelled_training_image_trains_again(project):
@@ -154,6 +187,39 @@ def test_relabelled_training_image_trains_again(project):
     assert jobs["train"] == 1
     assert jobs["write_records"] == 2
     assert "fetch_pretrained" not in jobs
+
+
+def test_a_format_that_fell_apart_is_refused_and_others_stay(project):
+    """After a relabel of a test image, too: int8 must find to the last digit what float32 finds, which it cannot."""
+    exact = {"min_iou": 1, "max_score_difference": 0, "max_outliers": 0, "max_ap_drop": 0}
+    export = {"formats": [*FORMATS, "tflite_int8"], "tolerances": {"tflite_int8": exact}, "checkpoint": "last"}
+    relabel(project, "test/001.xml")
+    project.configure(**CONFIG, export={**export, "latency_threads": []})
+    run = project.snakemake("--keep-going", "--until", "check_saved_model", "check_frozen_graph", "check_tflite")
+    assert run.status != 0
+    assert "The export `tflite_int8` differs from the checkpoint by more than is allowed" in run.output
+    assert re.search(r"  - \d+ of \d+ detections \(\d+\.\d%\) differ, on [1-6] of 6 image\(s\); 0.0% may", run.output)
+    assert re.search(r"  - test/00\d.jpg: .*largest score difference 0\.\d+", run.output)
+    folder = project.folder / "results/detector"
+    assert not (folder / "export/detector_int8.tflite").exists()
+    assert not (folder / "export/parity/tflite_int8.json").exists()
+    assert (folder / "candidates/tflite_int8/detector_int8.tflite").stat().st_size > 0
+    for name in FORMATS:
+        proof = json.loads((folder / f"export/parity/{name}.json").read_text(encoding="utf-8"))
+        assert (proof["checkpoint"]["wanted"], proof["checkpoint"]["step"]) == ("last", TRAINING["train_steps"])
+    lenient = {"min_iou": 0, "max_score_difference": 1, "max_outliers": 1, "max_ap_drop": 1}
+    project.configure(**CONFIG, export={**export, "tolerances": {"tflite_int8": lenient}, "latency_threads": []})
+    assert project.snakemake("--until", "check_tflite").finished == {"check_tflite": 1}
+    assert (folder / "export/detector_int8.tflite").stat().st_size > 0
+
+
+def test_a_step_that_was_not_kept_is_refused_by_name(project):
+    project.configure(**CONFIG, export={"checkpoint": 5})
+    run = project.snakemake("--until", "export_graphs")
+    assert run.status != 0
+    assert (
+        "export.checkpoint 5: found step 5, which was not kept. At hand are the steps 3, 6; the best is" in run.output
+    )
 
 
 def test_report_is_written(project):

@@ -30,10 +30,16 @@ LABEL_STAGES = [
 ]
 # They follow the images alone.
 IMAGE_STAGES = ["hash_images", "find_duplicates"]
-MODEL_STAGES = ["fetch_pretrained", "write_experiment", "train", "evaluate", "export", "detect", "write_summary"]
+MODEL_STAGES = [
+    *("fetch_pretrained", "write_experiment", "train", "evaluate", "export_graphs", "write_reference"),
+    *("check_frozen_graph", "write_model_card", "detect", "write_summary"),
+]
 RESULT_OF = {
     "evaluate": "detector/evaluation/metrics.json",
-    "export": "detector/export/metadata.json",
+    "export_graphs": "detector/candidates/frozen_graph.json",
+    "write_reference": "detector/candidates/reference/summary.json",
+    "check_frozen_graph": "detector/export/parity/frozen_graph.json",
+    "write_model_card": "detector/export/metadata.json",
     "detect": "detector/detections/detections.csv",
     "write_summary": "summary.txt",
 }
@@ -45,10 +51,11 @@ DATA_KILLS = {
 MODEL_KILLS = {
     **dict.fromkeys(MODEL_STAGES, 2 if LONG else 0),
     "train": 6 if LONG else 1,
-    "export": 3 if LONG else 1,
+    "export_graphs": 3 if LONG else 1,
+    "check_frozen_graph": 3 if LONG else 0,
 }
 # How long a stage takes, in seconds, until that has been measured.
-SECONDS = {SCAN: 2.0, "write_experiment": 6.0, "train": 15.0, "evaluate": 8.0, "export": 8.0, "detect": 6.0}
+SECONDS = {SCAN: 2.0, "write_experiment": 6.0, "train": 15.0, "evaluate": 8.0, "export_graphs": 8.0, "detect": 6.0}
 TRAINING = {
     "image_size": 128,
     "batch_size": 4,
@@ -97,6 +104,7 @@ def test_model_stages_are_right_after_any_number_of_kills(tmp_path, record_prope
         data={**DATA, "shards": 1},
         training=TRAINING,
         detect={"score_threshold": 0.01, "max_images": 3},
+        export={"formats": ["saved_model"], "latency_threads": []},
     )
     run = project.snakemake("results/dataset/card.txt")
     assert run.status == 0, run.output
@@ -183,7 +191,8 @@ def check_model(experiment: Path) -> None:
     metadata = json.loads((experiment / "export/metadata.json").read_text(encoding="utf-8"))
     for name, entry in metadata["files"].items():
         assert sha256_of(experiment / "export" / name) == entry["sha256"], name
-    parity = json.loads((experiment / "export/parity.json").read_text(encoding="utf-8"))
-    assert parity["checkpoint_sha256"] == metadata["checkpoint_sha256"]
+    for name in metadata["formats"]:
+        parity = json.loads((experiment / f"export/parity/{name}.json").read_text(encoding="utf-8"))
+        assert parity["checkpoint"]["sha256"] == metadata["checkpoint_sha256"]
     assert json.loads((experiment / "evaluation/metrics.json").read_text(encoding="utf-8"))["images"] > 0
     assert len(list((experiment / "detections/images").rglob("*.jpg"))) == 3

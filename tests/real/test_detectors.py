@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from helpers import Project
+from odtl.files import sha256_of
 
+FORMATS = ["saved_model", "frozen_graph", "tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8"]
 # An hour is far more than it takes; a hang must end.
 TIMEOUT = 3600
 
@@ -18,6 +20,7 @@ def run(folder: Path, weights: Path, data: dict, **config) -> dict:
         data=data,
         pretrained={"mirror": str(weights)},
         experiments={"detector": {"model": "retinanet_mobilenetv2_035_256"}},
+        export={"formats": FORMATS},
         **config,
     )
     done = project.snakemake(timeout=TIMEOUT)
@@ -29,9 +32,22 @@ def run(folder: Path, weights: Path, data: dict, **config) -> dict:
     return {
         "metrics": json.loads((results / "detector/evaluation/metrics.json").read_text(encoding="utf-8")),
         "card": json.loads((results / "dataset/card.json").read_text(encoding="utf-8")),
-        "parity": json.loads((results / "detector/export/parity.json").read_text(encoding="utf-8")),
+        "export": check_exports(results / "detector/export"),
         "training": json.loads((results / "detector/checkpoint/training.json").read_text(encoding="utf-8")),
     }
+
+
+def check_exports(folder: Path) -> dict:
+    """Check that every format has passed the gate, int8 too, and return metadata.json."""
+    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    assert list(metadata["formats"]) == FORMATS
+    for name, entry in metadata["formats"].items():
+        proof = json.loads((folder / f"parity/{name}.json").read_text(encoding="utf-8"))
+        assert proof["passed"] and proof["split"] == "test" and proof["detections"] > 0
+        assert entry["AP"] > metadata["quality"]["AP"] - proof["tolerances"]["max_ap_drop"]
+    for name, facts in metadata["files"].items():
+        assert sha256_of(folder / name) == facts["sha256"], name
+    return metadata
 
 
 def test_raccoon(tmp_path, real_data, real_weights):

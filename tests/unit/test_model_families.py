@@ -7,6 +7,7 @@ are the steps: what is tested is that the parts fit together, and that every wei
 import functools
 import io
 import os
+import shutil
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +17,16 @@ import pytest
 from PIL import Image
 
 from odtl import checkpoints, label_map, zoo
+from odtl.compare import Tolerances
 from odtl.detector import Detector
 from odtl.evaluation import evaluate
 from odtl.experiment import build_experiment, write_experiment
-from odtl.export import export
+from odtl.export.choice import Choice
+from odtl.export.formats import PATHS
+from odtl.export.gate import check_export
+from odtl.export.graphs import export_graphs
+from odtl.export.reference import write_reference
+from odtl.export.sidecars import describe
 from odtl.overriding import factory_config, override_config
 from odtl.pretrained import fetch, folder_name
 from odtl.records import frame, serialize
@@ -163,16 +170,29 @@ def test_model(name, tmp_path, monkeypatch):
         batch_size=1,
     )
     assert metrics["images"] == 1
-    parity = export(
-        tmp_path / "experiment.yaml",
-        entry.factory,
-        tmp_path / "ckpt",
-        tmp_path / "label_map.pbtxt",
-        [records["val"]],
-        tmp_path / "export",
-        images=1,
+    choice = Choice("best", 2, "", str(tmp_path / "ckpt"))
+    given = tmp_path / "experiment.yaml", entry.factory
+    export_graphs(
+        *given, choice.prefix, tmp_path / "label_map.pbtxt", tmp_path / "saved_model", tmp_path / "frozen_graph"
     )
-    assert set(parity["formats"]) == {"saved_model", "frozen_inference_graph.pb"}
+    images = {"test": [records["val"]]}, 1
+    write_reference(
+        *given, choice, tmp_path / "label_map.pbtxt", *images, tmp_path / "reference.json", tmp_path / "summary.json"
+    )
+    for name in ("saved_model", "frozen_graph"):
+        describe(tmp_path / f"{name}.json", tmp_path / name, choice, {})
+        check_export(
+            name,
+            tmp_path / name,
+            tmp_path / f"{name}.json",
+            tmp_path / "reference.json",
+            tmp_path / "label_map.pbtxt",
+            *images,
+            Tolerances(),
+            tmp_path / "export" / PATHS[name],
+            tmp_path / f"export/{name}.json",
+        )
+    shutil.copyfile(tmp_path / "label_map.pbtxt", tmp_path / "export/label_map.pbtxt")
     pixels = np.full((1, 77, 133, 3), 90, np.uint8)
     found = Detector.load(tmp_path / "export/frozen_inference_graph.pb").detect(pixels)[0]
     assert found.boxes.shape[1] == 4

@@ -26,6 +26,11 @@ def results(tmp_path):
             "notes": {"AP": "No object.", "AP50": "No object."},
         },
     }
+    formats = {
+        "saved_model": {"bytes": 12_340_000, "AP": 0.5, "milliseconds": {"1": 20.4, "2": 11.6}},
+        "tflite_int8": {"bytes": 900_000, "AP": None, "milliseconds": {}},
+    }
+    files |= {f"{name}/export/metadata.json": {"formats": formats} for name in ("one", "two")}
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
@@ -38,6 +43,8 @@ def test_says_what_was_made_where_and_how_good_it_is(results):
     assert "10 images = 7 kept + 2 repaired + 1 rejected (6 train, 1 val, 2 test)" in text
     assert "one: AP50 0.912, AP 0.500 on 2 test images, after 300 steps\n" in text
     assert f"{results}/one/export/frozen_inference_graph.pb" in text
+    assert "  saved_model       12.3 MB  AP 0.500  20 ms with 1, 12 ms with 2 thread(s)\n" in text
+    assert "  tflite_int8        0.9 MB  no AP\n" in text
     assert "comparison" not in text
 
 

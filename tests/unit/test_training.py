@@ -211,7 +211,7 @@ def start_of(folder, state, path, fingerprint="data", **options):
 def test_killed_run_leaves_no_result_and_a_whole_checkpoint(folder, killed):
     assert not list(folder.glob("state-ckpt*"))
     assert not (folder / "state.json").exists()
-    assert is_whole(folder / "state/best/3/ckpt")
+    assert is_whole(folder / "state/kept/3/ckpt")
 
 
 def test_run_tells_what_it_does(killed):
@@ -265,12 +265,16 @@ def test_summary_says_what_was_exported_and_restored(folder, resumed):
     assert summary["restored"]["parts"]["backbone"] == {"taken": 260, "of": 260}
     assert set(summary["restored"]["fresh"]) == {"head/_classifier/bias", "head/_classifier/pointwise_kernel"}
     assert summary["fingerprint"] == "data"
+    # Both evaluations' weights are at hand, and are told by their sums.
+    assert list(summary["kept"]) == ["3", "6"]
+    assert summary["kept"]["6"] == model_id(folder / "state/kept/6/ckpt")
+    assert summary["kept"]["3"] != summary["kept"]["6"]
     assert summary["versions"]["tensorflow"].startswith("2.")
 
 
 def test_exported_weights_are_the_best_ones_and_load(folder, killed, resumed):
     model, _ = load_model(killed[0], FACTORY, folder / "state-ckpt")
-    kept = folder / f"state/best/{resumed[0]['exported']['step']}/ckpt"
+    kept = folder / f"state/kept/{resumed[0]['exported']['step']}/ckpt"
     other, _ = load_model(killed[0], FACTORY, kept)
     assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(model.weights, other.weights, strict=True))
 

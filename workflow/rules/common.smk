@@ -162,6 +162,7 @@ wildcard_constraints:
     experiment="|".join(map(re.escape, EXPERIMENTS)),
     search="|".join(map(re.escape, sorted(config["searches"]))) or "$^",
     model="|".join(map(re.escape, MODELS)),
+    precision="float32|float16|dynamic|int8",
 
 
 def model_of(experiment):

@@ -10,7 +10,8 @@ rule detect:
     input:
         model=ancient("results/{experiment}/export/frozen_inference_graph.pb"),
         # It holds the digest of the graph.
-        export="results/{experiment}/export/metadata.json",
+        parity="results/{experiment}/export/parity/frozen_graph.json",
+        label_map="results/{experiment}/export/label_map.pbtxt",
         images=ancient("results/inventory/detect.csv"),
         fetched=[] if config["detect"]["images"] else ancient(fetched_ledgers(SHARDS["test"])),
         fetched_sidecars=[] if config["detect"]["images"] else fetched_sidecars(SHARDS["test"]),

@@ -28,7 +28,7 @@ rule write_experiment:
         settings=lambda wildcards: {
             key: value
             for key, value in SETTINGS[wildcards.experiment].items()
-            if key not in ("warm_start", "early_stopping")
+            if key not in ("warm_start", "early_stopping", "keep_checkpoints")
         },
         model=lambda wildcards: {
             "factory": model_of(wildcards.experiment).factory,

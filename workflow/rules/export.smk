@@ -1,28 +1,26 @@
-"""A detector that runs without this workflow.
+"""A detector that runs without this workflow, in several formats.
 
-Needs: results/{experiment}/checkpoint/, the records it was trained with (images to compare on), the label map.
-Makes: results/{experiment}/export/: saved_model/, frozen_inference_graph.pb, label_map.pbtxt, metadata.json and
-       parity.json - only if what was exported, loaded again, detects what the checkpoint detects.
+Needs: results/{experiment}/checkpoint/, or other weights that the training has kept; the label map; training images
+       for int8 to be calibrated on.
+Makes: results/{experiment}/candidates/{format}/ and {format}.json, what is in it. A candidate becomes an export only by
+       check_export.smk: so a relabelled test image compares again, and converts nothing.
 """
 
 
-rule export:
+rule export_graphs:
     input:
         experiment="results/{experiment}/experiment.yaml",
         checkpoint=ancient("results/{experiment}/checkpoint/ckpt.index"),
         weights=ancient("results/{experiment}/checkpoint/ckpt.data-00000-of-00001"),
         training="results/{experiment}/checkpoint/training.json",
-        # Real images to compare on; not the test images, which change without a new training.
-        records=ancient([shards_of("results/records/{shard}.tfrecord", split) for split in ["val", "train"]]),
         label_map="results/dataset/label_map.pbtxt",
     output:
-        saved_model=directory("results/{experiment}/export/saved_model"),
-        graph="results/{experiment}/export/frozen_inference_graph.pb",
-        label_map="results/{experiment}/export/label_map.pbtxt",
-        metadata="results/{experiment}/export/metadata.json",
-        parity="results/{experiment}/export/parity.json",
+        saved_model=directory("results/{experiment}/candidates/saved_model"),
+        frozen_graph=directory("results/{experiment}/candidates/frozen_graph"),
+        saved_model_sidecar="results/{experiment}/candidates/saved_model.json",
+        frozen_graph_sidecar="results/{experiment}/candidates/frozen_graph.json",
     log:
-        "results/logs/export/{experiment}.log",
+        "results/logs/export_graphs/{experiment}.log",
     conda:
         "../../environment.yml"
     resources:
@@ -30,7 +28,37 @@ rule export:
         runtime=120,
     params:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
-        settings=canonical(config["export"]),
-        code=code_of("export"),
+        settings={"checkpoint": config["export"]["checkpoint"]},
+        # Where the training keeps other weights than the best ones; training.json has their digests.
+        state="results/{experiment}/training",
+        code=code_of("export_graphs"),
     script:
-        "../scripts/export.py"
+        "../scripts/export_graphs.py"
+
+
+rule convert_tflite:
+    input:
+        experiment="results/{experiment}/experiment.yaml",
+        checkpoint=ancient("results/{experiment}/checkpoint/ckpt.index"),
+        weights=ancient("results/{experiment}/checkpoint/ckpt.data-00000-of-00001"),
+        training="results/{experiment}/checkpoint/training.json",
+        label_map="results/dataset/label_map.pbtxt",
+        # Another training image trains again, and so changes training.json.
+        records=ancient(shards_of("results/records/{shard}.tfrecord", "train")),
+    output:
+        folder=directory("results/{experiment}/candidates/tflite_{precision}"),
+        sidecar="results/{experiment}/candidates/tflite_{precision}.json",
+    log:
+        "results/logs/convert_tflite/{experiment}-{precision}.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        factory=lambda wildcards: model_of(wildcards.experiment).factory,
+        settings={"checkpoint": config["export"]["checkpoint"]},
+        state="results/{experiment}/training",
+        code=code_of("convert_tflite"),
+    script:
+        "../scripts/convert_tflite.py"

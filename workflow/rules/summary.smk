@@ -10,6 +10,7 @@ rule write_summary:
         card="results/dataset/card.json",
         training=expand("results/{experiment}/checkpoint/training.json", experiment=EXPERIMENTS),
         metrics=expand("results/{experiment}/evaluation/metrics.json", experiment=EXPERIMENTS),
+        exports=expand("results/{experiment}/export/metadata.json", experiment=EXPERIMENTS),
     output:
         summary=report(
             "results/summary.txt",

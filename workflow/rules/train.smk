@@ -47,6 +47,9 @@ rule train:
         # Snakemake does not compare what depends on the input: how the next training starts must not cause one.
         leaks=lambda wildcards, input: config["data"]["leaks"],
         warm_start=lambda wildcards, input: SETTINGS[wildcards.experiment]["warm_start"],
+        kept=lambda wildcards, input: {
+            "keep_checkpoints": SETTINGS[wildcards.experiment]["keep_checkpoints"],
+        },
         follows=lambda wildcards, input: schedule.places_left_to_data(SETTINGS[wildcards.experiment]),
         code=code_of("train"),
     script:

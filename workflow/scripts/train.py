@@ -32,6 +32,7 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=sn
         json.loads(Path(pretrained).read_text(encoding="utf-8")) if pretrained else None,
         snakemake.params.follows,
     )
+    options = Options.of({**snakemake.params.options, **snakemake.params.kept})
     train(
         snakemake.input.experiment,
         snakemake.params.factory,
@@ -41,6 +42,6 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=sn
         snakemake.output.summary,
         **snakemake.params.pretrained,
         warm_start=warm_start,
-        options=Options.of(snakemake.params.options).with_repeats(snakemake.input.boxes, label_map),
+        options=options.with_repeats(snakemake.input.boxes, label_map),
         folded_batch_norm=snakemake.params.batch_norm == "folded",
     )

@@ -1,14 +1,17 @@
-"""Whether an export finds what its checkpoint finds: the same boxes, classes and scores on the same images."""
+"""Whether an export finds what its checkpoint finds: the same boxes, classes, scores and AP on the same images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from odtl.detections import Detections, pairwise_iou
+from odtl.errors import InputError
 
 # Two boxes of one class that overlap by less are two objects, or one object and a mistake: not the same detection.
 _SAME_OBJECT = 0.5
+# So many images are named where an export is refused.
+_MOST_IMAGES = 10
 
 
 @dataclass(frozen=True)
@@ -17,11 +20,15 @@ class Tolerances:
 
     min_iou:              the least intersection over union of two boxes that stand for the same detection.
     max_score_difference: the largest difference of their scores.
+    max_outliers:         the share of all detections that may lack a partner or differ by more than that, 0 to 1.
+    max_ap_drop:          by how much the AP of any class may fall on these images.
     score_threshold:      detections that score less on both sides are not compared.
     """
 
     min_iou: float = 0.99
     max_score_difference: float = 0.01
+    max_outliers: float = 0.0
+    max_ap_drop: float = 0.01
     score_threshold: float = 0.05
 
 
@@ -33,6 +40,7 @@ class ImageComparison:
     compared: pairs of detections that stand for the same object.
     missing:  detections of the checkpoint that the export lacks.
     added:    detections of the export that the checkpoint lacks.
+    outside:  pairs whose boxes or scores differ by more than is allowed.
     min_iou, max_score_difference: over the pairs; None where there is no pair.
     """
 
@@ -40,16 +48,19 @@ class ImageComparison:
     compared: int
     missing: int
     added: int
+    outside: int
     min_iou: float | None
     max_score_difference: float | None
 
-    def within(self, tolerances: Tolerances) -> bool:
-        """Say whether the difference is allowed."""
-        if self.missing or self.added:
-            return False
-        if self.min_iou is None or self.max_score_difference is None:
-            return True
-        return self.min_iou >= tolerances.min_iou and self.max_score_difference <= tolerances.max_score_difference
+    @property
+    def outliers(self) -> int:
+        """How many detections are not what they should be."""
+        return self.missing + self.added + self.outside
+
+    @property
+    def total(self) -> int:
+        """How many detections there are on either side, a pair counting once."""
+        return self.compared + self.missing + self.added
 
     def __str__(self) -> str:
         parts = []
@@ -63,21 +74,45 @@ class ImageComparison:
         return f"{self.image}: {', '.join(parts) or 'nothing found by either'}"
 
 
-class ParityError(Exception):
-    """An export does not find what its checkpoint finds.
+class ParityError(InputError):
+    """An export does not find what its checkpoint finds; the message says by how much, and on which images.
 
-    format: name of the export; images: the comparisons of those images that are out of tolerance.
+    format: name of the export; images: the comparisons of those images that are out of tolerance, the worst first.
+    drops:  (class, AP of the checkpoint, AP of the export) of each class that falls by more than is allowed.
     """
 
-    def __init__(self, export_format: str, images: Sequence[ImageComparison], total: int, tolerances: Tolerances):
-        self.format = export_format
-        self.images = tuple(images)
-        self.tolerances = tolerances
-        listed = "\n".join(f"  - {image}" for image in self.images)
-        super().__init__(
-            f"The export `{export_format}` differs from the checkpoint on {len(images)} of {total} image(s); allowed "
-            f"are an IoU of at least {tolerances.min_iou:g} and a score difference of at most "
-            f"{tolerances.max_score_difference:g}, and no detection may be missing or added:\n{listed}"
+    def __init__(
+        self,
+        export_format: str,
+        comparisons: Sequence[ImageComparison],
+        drops: Sequence[tuple[str, float, float]],
+        tolerances: Tolerances,
+    ):
+        self.format, self.drops, self.tolerances = export_format, tuple(drops), tolerances
+        self.images = tuple(sorted((c for c in comparisons if c.outliers), key=lambda c: -c.outliers))
+        self.problems = ()
+        self.headline = f"The export `{export_format}` differs from the checkpoint by more than is allowed"
+        Exception.__init__(self, "\n".join([f"{self.headline}:", *self._lines(comparisons)]))
+
+    def _lines(self, comparisons: Sequence[ImageComparison]) -> Iterator[str]:
+        allowed = self.tolerances
+        total, outliers = sum(c.total for c in comparisons), sum(c.outliers for c in comparisons)
+        yield (
+            f"  - {outliers} of {total} detections ({outliers / max(total, 1):.1%}) differ, on {len(self.images)} of "
+            f"{len(comparisons)} image(s); {allowed.max_outliers:.1%} may. Allowed are an IoU of at least "
+            f"{allowed.min_iou:g} and a score difference of at most {allowed.max_score_difference:g}"
+        )
+        for name, before, after in self.drops:
+            yield (
+                f"  - AP of class {name} falls by {before - after:.4f}, from {before:.4f} to {after:.4f}; allowed are "
+                f"{allowed.max_ap_drop:g}"
+            )
+        if self.images:
+            yield "The images that differ most:" if len(self.images) > _MOST_IMAGES else "These images differ:"
+            yield from (f"  - {image}" for image in self.images[:_MOST_IMAGES])
+        yield (
+            f"It is not published. `export.tolerances.{self.format}` is what is allowed; to do without it, take it out "
+            "of `export.formats`."
         )
 
 
@@ -93,14 +128,17 @@ def compare_image(
     pairs = _match(reference, candidate)
     threshold = tolerances.score_threshold
     told = [(i, j, iou) for i, j, iou in pairs if max(reference.scores[i], candidate.scores[j]) >= threshold]
-    differences = [abs(reference.scores[i] - candidate.scores[j]) for i, j, _ in told]
+    ious = np.array([iou for _, _, iou in told])
+    differences = np.array([abs(reference.scores[i] - candidate.scores[j]) for i, j, _ in told])
+    outside = (ious < tolerances.min_iou) | (differences > tolerances.max_score_difference)
     return ImageComparison(
         image=image,
         compared=len(told),
         missing=_unexplained(reference, {i for i, _, _ in pairs}, candidate, tolerances, max_detections),
         added=_unexplained(candidate, {j for _, j, _ in pairs}, reference, tolerances, max_detections),
-        min_iou=float(min(iou for _, _, iou in told)) if told else None,
-        max_score_difference=float(max(differences)) if told else None,
+        outside=int(outside.sum()),
+        min_iou=float(ious.min()) if told else None,
+        max_score_difference=float(differences.max()) if told else None,
     )
 
 
@@ -110,32 +148,38 @@ def check_parity(
     reference: Sequence[Detections],
     candidate: Sequence[Detections],
     tolerances: Tolerances,
+    ap: Sequence[tuple[str, float | None, float | None]] = (),
     max_detections: int = 100,
 ) -> dict:
-    """Compare the detections of several images and return the report that `parity.json` holds for one format.
+    """Compare the detections of several images and return the report of one format.
 
     images, reference, candidate: names, the checkpoint's and the export's detections, in the same order.
-    Raises ParityError, naming the format and every image that is out of tolerance with its differences.
+    ap: (class, AP of the checkpoint, AP of the export) on these images; None where it cannot be measured.
+    Raises ParityError, naming the format, the amounts and the images that are out of tolerance.
     """
     comparisons = [
         compare_image(image, wanted, found, tolerances, max_detections)
         for image, wanted, found in zip(images, reference, candidate, strict=True)
     ]
-    failed = [comparison for comparison in comparisons if not comparison.within(tolerances)]
-    if failed:
-        raise ParityError(export_format, failed, len(comparisons), tolerances)
-    return _report(comparisons)
+    measured = [(name, before, after or 0.0) for name, before, after in ap if before is not None]
+    drops = [row for row in measured if row[1] - row[2] > tolerances.max_ap_drop]
+    outliers, total = sum(c.outliers for c in comparisons), sum(c.total for c in comparisons)
+    if drops or outliers > tolerances.max_outliers * total:
+        raise ParityError(export_format, comparisons, drops, tolerances)
+    return _report(comparisons, ap)
 
 
-def _report(comparisons: Sequence[ImageComparison]) -> Mapping:
+def _report(comparisons: Sequence[ImageComparison], ap: Sequence[tuple[str, float | None, float | None]]) -> Mapping:
     ious = [comparison.min_iou for comparison in comparisons if comparison.min_iou is not None]
     differences = [c.max_score_difference for c in comparisons if c.max_score_difference is not None]
     return {
         "passed": True,
         "images": len(comparisons),
         "detections": sum(comparison.compared for comparison in comparisons),
+        "outliers": sum(comparison.outliers for comparison in comparisons),
         "min_iou": min(ious, default=None),
         "max_score_difference": max(differences, default=None),
+        "per_class": [{"class": name, "AP": {"checkpoint": before, "export": after}} for name, before, after in ap],
         "per_image": [asdict(comparison) for comparison in comparisons],
     }
 
@@ -163,6 +207,5 @@ def _unexplained(
     if len(other) >= max_detections:
         limit = max(limit, float(other.scores.min()))
     unmatched = [score for index, score in enumerate(detections.scores) if index not in matched]
-    return sum(
-        score >= tolerances.score_threshold and score > limit + tolerances.max_score_difference for score in unmatched
-    )
+    least = limit + tolerances.max_score_difference
+    return sum(bool(score >= tolerances.score_threshold and score > least) for score in unmatched)

@@ -15,7 +15,11 @@ from odtl.errors import InputError, Problem, nearest
 from odtl.experiments import Experiment, experiments_of, trainings_of
 
 # What a key of an earlier release is called now.
-RENAMED = {"freeze_backbone": "Write `freeze: backbone` where it was true, and leave it out where it was false."}
+RENAMED = {
+    "freeze_backbone": "Write `freeze: backbone` where it was true, and leave it out where it was false.",
+    "min_iou": "Each format has its own: `export.tolerances.{format}.min_iou`.",
+    "max_score_difference": "Each format has its own: `export.tolerances.{format}.max_score_difference`.",
+}
 # What the workflow proposes; it cannot go by it at the same time.
 PROPOSED_GROUPS = "results/dataset/groups.csv"
 

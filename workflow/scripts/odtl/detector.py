@@ -10,6 +10,7 @@ import numpy as np
 
 from odtl.detections import Detections, from_outputs
 from odtl.errors import InputError, Problem, said_by
+from odtl.files import sha256_of
 from odtl.label_map import read_label_map
 from odtl.serving import INPUT, OUTPUTS
 from odtl.tflite.running import SUFFIX, class_names, run_tflite
@@ -37,15 +38,17 @@ class Detector:
     def load(cls, path: str | os.PathLike) -> "Detector":
         """Load a SavedModel, a frozen graph or a TFLite file with its label map.
 
-        path: an export folder (its SavedModel is taken), a SavedModel's folder, a frozen graph's .pb file, or a .tflite
-        file, which needs no TensorFlow. The label map is looked for beside it, or in the SavedModel's own
-        `assets.extra`; where there is a metadata file, both must name the same classes. A TFLite file has its labels
-        in itself (see `tflite.running.class_names`).
+        path: an export folder (its SavedModel is taken), a SavedModel's folder or one with versions of it, a frozen
+        graph's .pb file, or a .tflite file, which needs no TensorFlow. The label map is looked for beside it, or in the
+        SavedModel's own `assets.extra`; where there is a metadata file of it, both must name the same classes. A TFLite
+        file has its labels in itself (see `tflite.running.class_names`).
         Raises InputError where something is missing, damaged, or does not fit together.
         """
         path = Path(path)
         if (path / SAVED_MODEL).is_dir():
             path = path / SAVED_MODEL
+        if not (path / "saved_model.pb").is_file():
+            path = _newest(path)
         if not path.exists():
             cure = f"Name a folder with a SavedModel, a frozen graph such as {FROZEN_GRAPH}, or a .tflite file."
             raise InputError(Problem(str(path), "detector", "nothing there", cure))
@@ -69,15 +72,16 @@ class Detector:
 
 def _class_names(path: Path) -> dict[int, str]:
     """Return id -> name of the label map that belongs to a model; InputError if none does."""
-    places = [path / "assets.extra", path, path.parent] if path.is_dir() else [path.parent]
+    above = [path.parent, path.parent.parent] if path.name.isdecimal() else [path.parent]
+    places = [path / "assets.extra", path, *above] if path.is_dir() else [path.parent]
     label_map = _first([place / LABEL_MAP for place in places])
     if label_map is None:
         cure = f"Put the {LABEL_MAP} that the model was trained with there: without it, classes have no names."
         raise InputError(Problem(str(places[-1] / LABEL_MAP), "label map", "no such file", cure))
     classes = read_label_map(label_map)
-    metadata = _first([path.parent / METADATA])
+    metadata = _first([place / METADATA for place in above])
     if metadata is not None:
-        _check_classes(classes, label_map, metadata)
+        _check_classes(classes, label_map, path, metadata)
     return {number: name for name, number in classes.items()}
 
 
@@ -85,12 +89,24 @@ def _first(paths: Iterable[Path]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _check_classes(classes: Mapping[str, int], label_map: Path, metadata: Path) -> None:
+def _newest(path: Path) -> Path:
+    """Return the highest version in a folder as TensorFlow Serving takes it, or the path itself where it is none."""
+    versions = [each for each in path.glob("*") if each.name.isdecimal() and each.is_dir()] if path.is_dir() else []
+    return max(versions, key=lambda version: int(version.name), default=path)
+
+
+def _check_classes(classes: Mapping[str, int], label_map: Path, path: Path, metadata: Path) -> None:
     try:
-        wanted = json.loads(metadata.read_text(encoding="utf-8"))["classes"]
+        said = json.loads(metadata.read_text(encoding="utf-8"))
+        wanted, files = said["classes"], said.get("files", {})
     except (ValueError, KeyError, TypeError) as error:
         problem = Problem(str(metadata), "classes", said_by(error), "Export the model again.")
         raise InputError(problem) from error
+    model = path / "saved_model.pb" if path.is_dir() else path
+    recorded = files.get(model.relative_to(metadata.parent).as_posix())
+    if recorded and model.is_file() and recorded["sha256"] != sha256_of(model):
+        # It speaks of another model: of the one before, while an export is under way.
+        return
     if dict(classes) != wanted:
         found = f"{len(classes)} class(es) {dict(classes)}"
         cure = f"The model was exported with {len(wanted)} class(es) {wanted}: use its own label map."

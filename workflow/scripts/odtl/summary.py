@@ -25,6 +25,7 @@ def write_summary(
         folder = results / name
         training, metrics = _read(folder / "checkpoint/training.json"), _read(folder / "evaluation/metrics.json")
         lines += describe_training(name, training, metrics)
+        lines += describe_exports(_read(folder / "export/metadata.json"))
     if len(names) > 1:
         marks = "* the best; ± the standard deviation over the seeds; the best on the test images first"
         page = f"{results.as_posix()}/comparison/comparison.html"
@@ -48,11 +49,22 @@ def describe_training(name: str, training: Mapping[str, Any], metrics: Mapping[s
     ]
 
 
+def describe_exports(metadata: Mapping[str, Any]) -> list[str]:
+    """Return the lines on the formats of an export, from what metadata.json holds."""
+    lines = []
+    for name, entry in metadata["formats"].items():
+        times = ", ".join(f"{ms:.0f} ms with {n}" for n, ms in entry["milliseconds"].items())
+        ap = "no AP" if entry["AP"] is None else f"AP {entry['AP']:.3f}"
+        lines.append(f"  {name:<14}  {entry['bytes'] / 1e6:6.1f} MB  {ap}" + (f"  {times} thread(s)" if times else ""))
+    return lines
+
+
 def _made(folder: Path) -> list[str]:
     made = {
         "frozen graph": "export/frozen_inference_graph.pb",
-        "SavedModel": "export/saved_model",
-        "classes": "export/label_map.pbtxt",
+        "other formats": "export/, export/formats.csv",
+        "model card": "export/model_card.md",
+        "classes": "export/label_map.pbtxt, export/labels.txt",
         "detections": "detections/detections.csv, detections/images/",
         "metrics": "evaluation/metrics.json, evaluation/pr_curve.svg",
         "TensorBoard": "training",

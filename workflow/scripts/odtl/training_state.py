@@ -3,7 +3,7 @@
 In its folder:
     fingerprint.json       what the state belongs to; another fingerprint starts anew
     checkpoints/ckpt-{step}.*    weights, optimizer, step; the last two
-    best/{step}/ckpt.*     the weights to export: those with the best validation AP so far
+    kept/{step}/ckpt.*     weights to export: those with the best validation AP so far, and the last evaluated ones
     running                there while a run is at work, and after one that was ended from outside
     history.jsonl          loss, learning rate and AP over the steps
     events/                the same for TensorBoard
@@ -15,7 +15,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class State:
         self.last = self.last_in(self.folder)
         self.events = self.folder / "events"
         self._checkpoints = self.folder / "checkpoints"
-        self._best = self.folder / "best"
+        self._kept = self.folder / "kept"
         self._history = self.folder / "history.jsonl"
         self._fingerprint = self.folder / "fingerprint.json"
         self._running = self.folder / "running"
@@ -55,7 +55,7 @@ class State:
     def clear(self) -> None:
         """Remove all that a run has left but the last finished one's model; files of others in the folder stay, too."""
         # The fingerprint first: what is left if this is cut short belongs to nothing.
-        for path in (self._fingerprint, self._checkpoints, self._best, self._history, self._running, self.events):
+        for path in (self._fingerprint, self._checkpoints, self._kept, self._history, self._running, self.events):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def latest(self) -> tuple[int, str] | None:
@@ -72,23 +72,30 @@ class State:
             self._remove(old)
 
     def keep(self, weights, step: int) -> str:
-        """Keep these weights as the ones to export, so far; return their prefix. Earlier ones go once they are safe."""
-        with atomic_folder(self._best / str(step)) as folder:
+        """Keep the weights of this step and return their prefix."""
+        with atomic_folder(self._kept / str(step)) as folder:
             weights.write(str(folder / "ckpt"))
-        for other in self._best.iterdir():
-            if other.name != str(step):
-                shutil.rmtree(other, ignore_errors=True)
         return self.kept(step)
+
+    def keep_only(self, steps: Collection[int]) -> None:
+        """Remove the kept weights of all other steps."""
+        for step in set(self.kept_steps()) - set(steps):
+            shutil.rmtree(self._kept / str(step), ignore_errors=True)
 
     def kept(self, step: int) -> str:
         """Return the prefix of the weights that were kept at `step`."""
-        return str(self._best / str(step) / "ckpt")
+        return self.kept_in(self.folder, step)
+
+    def kept_steps(self) -> list[int]:
+        """Return the steps whose weights are kept."""
+        return sorted(int(path.name) for path in self._kept.glob("*") if path.name.isdecimal())
 
     def rewind(self, step: int) -> None:
         """Forget what came after `step`: a run that goes on from there does it again."""
         for later in self._steps():
             if later > step:
                 self._remove(later)
+        self.keep_only([kept for kept in self.kept_steps() if kept <= step])
         with atomic_open(self._history) as file:
             file.writelines(json.dumps(entry) + "\n" for entry in self.history() if entry["step"] <= step)
 
@@ -113,6 +120,11 @@ class State:
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
             return json.loads((Path(folder) / "fingerprint.json").read_text(encoding="utf-8"))
         return None
+
+    @staticmethod
+    def kept_in(folder: str | os.PathLike, step: int) -> str:
+        """Return the prefix under which a state folder holds the weights of a step, if it has kept them."""
+        return str(Path(folder) / "kept" / str(step) / "ckpt")
 
     @staticmethod
     def last_in(folder: str | os.PathLike) -> Path:

@@ -90,6 +90,7 @@ def train(
     summary = {
         **run.summary(),
         "exported": {"step": step, "reason": why},
+        "kept": run.kept(),
         "fingerprint": fingerprint,
         "versions": {name: metadata.version(name) for name in ("tensorflow", "tf-models-official", "numpy")},
     }

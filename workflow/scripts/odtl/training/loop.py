@@ -9,6 +9,7 @@ import numpy as np
 
 from odtl import warm_start as warm
 from odtl.checkpoints import is_whole, weights_of
+from odtl.last_model import model_id
 from odtl.progress import Progress, format_ap
 from odtl.training import precision, runtime
 from odtl.training.events import Events
@@ -103,6 +104,10 @@ class Run:
         evaluates = self.pace.validation_interval is not None
         why = "no evaluation could tell an AP" if evaluates else "there are no validation images"
         return self.total, self._keep(self.total), f"last weights: {why}"
+
+    def kept(self) -> dict[str, str]:
+        """Return the steps whose weights can be exported, with the digest of each (`last_model.model_id`)."""
+        return {str(step): model_id(self.state.kept(step)) for step in self.state.kept_steps()}
 
     def summary(self) -> dict[str, Any]:
         """Return how the training went, as JSON can hold it."""
@@ -212,18 +217,25 @@ class Run:
         logs = {name: float(value) for name, value in output.items() if np.ndim(value) == 0}
         seconds = time.monotonic() - began
         score = Score(step, logs.get("AP", -1.0), logs.get("AP50", -1.0))
-        if best_of([*self.scores, score]) == score:
-            self._keep(step)
+        self._keep(step)
         self.scores.append(score)
         self.seconds += seconds
         self.evaluation_seconds = seconds
         self.state.record(step, AP=score.ap, AP50=score.ap50, seconds=round(self.seconds, 3))
+        # Only now: until its score is on record, a killed run needs the best weights before these.
+        self._forget_others()
         self.events.scalars("validation", step, logs)
         if self.pace.pictures_due(step):
             self.events.images(step, self.trainer.examples.pictures())
         best = best_of(self.scores)
         self.progress.evaluated(step, score.ap, score.ap50, seconds, best and best.ap)
         self.progress.start_clock(step)
+
+    def _forget_others(self) -> None:
+        """Remove all weights but the best ones and those of the last evaluations."""
+        best = best_of(self.scores)
+        last = [score.step for score in self.scores[-self.options.keep_checkpoints :]]
+        self.state.keep_only([*last, *([best.step] if best else [])])
 
     def _keep(self, step: int) -> str:
         """Keep the weights as evaluation sees them: averaged ones where the experiment averages."""

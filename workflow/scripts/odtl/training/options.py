@@ -22,6 +22,7 @@ class Options:
     mixed_precision: "auto": what the hardware is fast at; else what experiment.yaml says.
     augmentation:   `color`, `aspect`, `mosaic` as `odtl.augmentation.Augmentation` has them; further keys stand in
                     experiment.yaml.
+    keep_checkpoints: the weights of how many evaluations, the last ones, are kept beside the best ones.
     """
 
     freeze: str | int | None = None
@@ -31,6 +32,7 @@ class Options:
     early_stopping: Mapping[str, Any] = field(default_factory=lambda: {"patience": None, "min_delta": 0.0})
     mixed_precision: str | None = None
     augmentation: Mapping[str, Any] = field(default_factory=dict)
+    keep_checkpoints: int = 5
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Options":
@@ -48,7 +50,7 @@ class Options:
     def identity(self) -> dict[str, Any]:
         """Return what weights depend on beside the data, as JSON can hold it.
 
-        When a training ends is not part of it.
+        When a training ends is not part of it, nor what is kept of it.
         """
-        others = {"early_stopping", "repeats"}
+        others = {"early_stopping", "keep_checkpoints", "repeats"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in others}
