@@ -11,11 +11,11 @@ from PIL import Image
 
 from odtl import checkpoints, evaluation, export, plots, records, serving
 from odtl.compare import ParityError
+from odtl.detecting.run import Options, detect_inputs
 from odtl.detections import Detections
 from odtl.detector import Detector
 from odtl.errors import InputError
 from odtl.experiment import write_experiment
-from odtl.inference import detect_folder
 from odtl.serving import INPUT, OUTPUTS
 
 FACTORY = "retinanet"
@@ -242,7 +242,7 @@ def test_a_portrait_stored_lying_is_detected_upright(chain, tmp_path):
     (tmp_path / "in").mkdir()
     upright.save(tmp_path / "in/upright.png")
     lying.save(tmp_path / "in/lying.png", exif=exif)
-    detect_folder(chain.export / "frozen_inference_graph.pb", tmp_path / "in", tmp_path / "out", 0.05)
+    detect_inputs(chain.export / "frozen_inference_graph.pb", tmp_path / "in", tmp_path / "out", Options(0.05))
     with open(tmp_path / "out/detections.csv", newline="") as stream:
         rows = [tuple(row.values()) for row in csv.DictReader(stream)]
     lying_rows = [row[1:] for row in rows if row[0] == "lying.png"]

@@ -13,7 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 _PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 
 # A label of a smaller image would cover what it names.
-_LEAST_LONG_SIDE = 480
+LEAST_LONG_SIDE = 480
+# Of a video: it keeps its size where that is possible at all.
+LEAST_MOVING_SIDE = 240
 _LEAST_FONT = 11
 
 
@@ -51,18 +53,21 @@ def relative_luminance(colour: tuple[int, int, int]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def enlargement(width: int, height: int) -> int:
-    """Return the whole number by which an image is enlarged before it is drawn on, so that labels fit: 1 for most."""
-    return max(1, math.ceil(_LEAST_LONG_SIDE / max(width, height)))
+def enlargement(width: int, height: int, least: int = LEAST_LONG_SIDE) -> int:
+    """Return the whole number by which an image is enlarged before it is drawn on, so that labels fit: 1 for most.
+
+    least: what its long side has afterwards, in pixels, or more.
+    """
+    return max(1, math.ceil(least / max(width, height)))
 
 
-def draw_marks(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
-    """Return an RGB copy of the image with boxes and labels; small images are enlarged (see `enlargement`).
+def draw_marks(image: Image.Image, marks: Sequence[Mark], least: int = LEAST_LONG_SIDE) -> Image.Image:
+    """Return an RGB copy of the image with boxes and labels; small ones are enlarged to `least` (see `enlargement`).
 
     image: any mode, upright. marks: the first is drawn last, on top, so give the best score first. Lines and letters
     grow with the image. Labels keep out of each other's way where there is room.
     """
-    scale = enlargement(*image.size)
+    scale = enlargement(*image.size, least)
     canvas = image.convert("RGB")
     if scale > 1:
         canvas = canvas.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)

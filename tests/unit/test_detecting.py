@@ -1,58 +1,34 @@
-"""Detecting in a folder: every input is accounted for, in its own place. The detector here is a rule, not a model."""
+"""Detecting in images: every input is accounted for, in its own place. The detector here is a rule, not a model."""
 
-import csv
+import json
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pycocotools.coco import COCO
 
-from odtl import inference
-from odtl.detector import Detector
+from odtl.annotations import voc
+from odtl.detecting.names import output_names, video_names
+from odtl.detecting.pictures import read_upright
+from odtl.detecting.run import Options, detect_inputs
 from odtl.drawing import class_colour
 from odtl.errors import InputError
-from odtl.inference import detect_folder, output_names, read_upright
-
-
-def find_red(batch: np.ndarray) -> dict[str, np.ndarray]:
-    """Detect the extent of what is red, as class 1 with score 0.75, and the whole image as class 2 with score 0.25."""
-    boxes, scores = [], []
-    for image in batch.astype(int):
-        height, width = image.shape[:2]
-        ys, xs = np.nonzero((image[..., 0] > 150) & (image[..., 1] < 100))
-        red = (
-            [ys.min() / height, xs.min() / width, (ys.max() + 1) / height, (xs.max() + 1) / width]
-            if ys.size
-            else [0] * 4
-        )
-        boxes.append([red, [0, 0, 1, 1]])
-        scores.append([0.75 if ys.size else 0, 0.25])
-    count = len(batch)
-    return {
-        "detection_boxes": np.array(boxes, np.float32),
-        "detection_scores": np.array(scores, np.float32),
-        "detection_classes": np.array([[1, 2]] * count, np.float32),
-        "num_detections": np.array([2] * count, np.float32),
-    }
+from odtl.records import source_id
+from red import image_with_red, rows_of, use_red_detector
 
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch):
-    detector = Detector({1: "red thing", 2: "all"}, "test", find_red)
-    monkeypatch.setattr(inference.Detector, "load", classmethod(lambda *_: detector))
-    return detector
+    return use_red_detector(monkeypatch)
 
 
-def image_with_red(box, size=(200, 100)) -> Image.Image:
-    image = Image.new("RGB", size, "white")
-    image.paste((255, 0, 0), box)
-    return image
+HEADER = "filename,width,height,class,score,xmin,ymin,xmax,ymax,frame,time\n"
 
 
-def rows_of(path) -> list[dict]:
-    with open(path, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+def detect_folder(model, inputs, output, score_threshold, max_images=None, **options):
+    return detect_inputs(model, inputs, output, Options(score_threshold, **options), max_images)
 
 
 def test_folder(tmp_path, capsys):
@@ -70,7 +46,7 @@ def test_folder(tmp_path, capsys):
     assert [row["filename"] for row in rows] == names
     assert rows[1] == {
         "filename": "one/same name.webp", "width": "200", "height": "100", "class": "red thing", "score": "0.7500",
-        "xmin": "20.00", "ymin": "10.00", "xmax": "60.00", "ymax": "50.00",
+        "xmin": "20.00", "ymin": "10.00", "xmax": "60.00", "ymax": "50.00", "frame": "", "time": "",
     }  # fmt: skip
     written = sorted(path.relative_to(output / "images").as_posix() for path in (output / "images").rglob("*.*"))
     assert written == ["one/same name.jpg", "one/same name.webp.jpg", "same name.jpg", "two/same name.jpg"]
@@ -108,9 +84,13 @@ def test_nothing_found_leaves_a_header(tmp_path):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (50, 50)).save(tmp_path / "in/a.png")
     detect_folder("model", tmp_path / "in", tmp_path / "out", 0.5)
-    assert (tmp_path / "out/detections.csv").read_text() == "filename,width,height,class,score,xmin,ymin,xmax,ymax\n"
+    assert (tmp_path / "out/detections.csv").read_text() == HEADER
     assert (tmp_path / "out/unreadable.csv").read_text() == "filename,reason\n"
     assert (tmp_path / "out/images/a.png.jpg").exists()
+    assert json.loads((tmp_path / "out/detections_coco.json").read_text()) == []
+    (image,) = json.loads((tmp_path / "out/images_coco.json").read_text())["images"]
+    assert image == {"id": source_id("a.png"), "file_name": "a.png", "width": 50, "height": 50}
+    assert [path.name for path in (tmp_path / "out/drafts").iterdir()] == ["a.png"]
 
 
 def test_folder_without_images_gives_valid_empty_results(tmp_path):
@@ -212,3 +192,125 @@ def test_output_names_fit_into_a_folder(tmp_path):
     for name in names.values():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
+
+
+def test_video_names():
+    assert video_names(["a.mp4", "a.MP4", "b.MOV", "c.mkv", "c.mkv.mp4", "d.gif"]) == {
+        "a.mp4": "a.mp4",
+        "a.MP4": "a-2.mp4",
+        "b.MOV": "b.mov",
+        "c.mkv": "c.mkv-2.mp4",
+        "c.mkv.mp4": "c.mkv.mp4",
+        "d.gif": "d.gif",
+    }
+
+
+def test_coco_results_are_read_by_pycocotools(tmp_path):
+    for name in ("b.png", "a.png"):
+        image_with_red((20, 10, 60, 50)).save(tmp_path / name)
+    detect_folder("model", tmp_path, tmp_path / "out", 0.2)
+    truth = COCO(str(tmp_path / "out/images_coco.json"))
+    found = truth.loadRes(str(tmp_path / "out/detections_coco.json"))
+    assert [image["file_name"] for image in truth.dataset["images"]] == ["a.png", "b.png"]
+    assert {entry["id"]: entry["name"] for entry in truth.dataset["categories"]} == {1: "red thing", 2: "all"}
+    boxes = found.loadAnns(found.getAnnIds(imgIds=[source_id("b.png")]))
+    assert [(box["category_id"], box["bbox"], box["score"]) for box in boxes] == [
+        (1, [20, 10, 40, 40], 0.75),
+        (2, [0, 0, 200, 100], 0.25),
+    ]
+
+
+def test_drafts_are_annotations_of_the_images_beside_them(tmp_path):
+    (tmp_path / "in/sub").mkdir(parents=True)
+    image_with_red((20, 10, 60, 50)).save(tmp_path / "in/sub/a.jpg", quality=95)
+    image_with_red((30, 10, 60, 50)).save(tmp_path / "in/sub/a.png")
+    image_with_red((20, 10, 60, 50)).save(tmp_path / "in/b.webp", lossless=True)
+    Image.new("RGB", (50, 50)).save(tmp_path / "in/nothing.png")
+    detect_folder("model", tmp_path / "in", tmp_path / "out", 0.5)
+    drafts = tmp_path / "out/drafts"
+    written = sorted(path.relative_to(drafts).as_posix() for path in drafts.rglob("*.*"))
+    (other,) = [name for name in written if name.startswith("sub/a-") and name.endswith(".png")]
+    assert written == sorted(
+        ["b.png", "b.xml", "nothing.png", "sub/a.jpg", "sub/a.xml", other, other.replace(".png", ".xml")]
+    )
+    assert (drafts / "sub/a.jpg").read_bytes() == (tmp_path / "in/sub/a.jpg").read_bytes()
+    assert (drafts / other).read_bytes() == (tmp_path / "in/sub/a.png").read_bytes()
+    annotation = voc.read(drafts / "b.xml")
+    assert (annotation.filename, annotation.width, annotation.height) == ("b.png", 200, 100)
+    assert (annotation.labels, annotation.boxes) == (("red thing",), ((20, 10, 60, 50),))
+
+
+def test_drafts_can_be_left_out(tmp_path):
+    image_with_red((20, 10, 60, 50)).save(tmp_path / "a.png")
+    detect_folder("model", tmp_path, tmp_path / "out", 0.5, drafts=False)
+    assert list((tmp_path / "out/drafts").iterdir()) == []
+
+
+def test_a_class_can_have_its_own_threshold(tmp_path):
+    image_with_red((20, 10, 60, 50)).save(tmp_path / "a.png")
+
+    def classes(**thresholds):
+        detect_folder("model", tmp_path, tmp_path / "out", 0.5, class_thresholds=thresholds)
+        return [row["class"] for row in rows_of(tmp_path / "out/detections.csv")]
+
+    assert classes() == ["red thing"]
+    assert classes(all=0.2) == ["red thing", "all"]
+    assert classes(**{"all": 0.25, "red thing": 0.76}) == ["all"]
+
+
+def test_thresholds_of_unknown_classes_are_all_told(tmp_path):
+    image_with_red((20, 10, 60, 50)).save(tmp_path / "a.png")
+    with pytest.raises(InputError) as error:
+        detect_folder("model", tmp_path, tmp_path / "out", 0.5, class_thresholds={"red thin": 0.5, "all": 1.5})
+    assert "'red thin'. The model has no such class. Did you mean `red thing`?" in str(error.value)
+    assert "all: found 1.5. A score is from 0 to 1." in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
+def test_batches_of_images_of_many_sizes_change_nothing(tmp_path, detector, batch_size, monkeypatch):
+    (tmp_path / "in").mkdir()
+    sizes = [(200, 100), (100, 200), (200, 100), (50, 50), (100, 200), (200, 100), (200, 100)]
+    for index, size in enumerate(sizes):
+        image_with_red((index, 5, index + 20, 40), size).save(tmp_path / f"in/{index}.png")
+    (tmp_path / "in/2b.png").write_bytes(b"no image")
+    detect_folder("model", tmp_path / "in", tmp_path / "out", 0.5, batch_size=batch_size)
+    rows = rows_of(tmp_path / "out/detections.csv")
+    assert [row["filename"] for row in rows] == [f"{index}.png" for index in range(7)]
+    assert [float(row["xmin"]) for row in rows] == [0, 1, 2, 3, 4, 5, 6]
+    assert [(int(row["width"]), int(row["height"])) for row in rows] == sizes
+
+
+def test_unreadable_can_be_an_error(tmp_path):
+    (tmp_path / "in").mkdir()
+    image_with_red((20, 10, 60, 50)).save(tmp_path / "in/a.png")
+    for name in ("b.png", "c.jpg"):
+        (tmp_path / "in" / name).write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"(?s)b\.png.*c\.jpg"):
+        detect_folder("model", tmp_path / "in", tmp_path / "out", 0.5, allow_unreadable=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_one_pixel_is_an_image(tmp_path):
+    Image.new("RGB", (1, 1), (255, 0, 0)).save(tmp_path / "a.png")
+    detect_folder("model", tmp_path, tmp_path / "out", 0.5)
+    (row,) = rows_of(tmp_path / "out/detections.csv")
+    assert (row["width"], row["height"]) == ("1", "1")
+    assert [float(row[edge]) for edge in ("xmin", "ymin", "xmax", "ymax")] == [0, 0, 1, 1]
+    assert voc.read(tmp_path / "out/drafts/a.xml").boxes == ((0, 0, 1, 1),)
+
+
+@pytest.mark.parametrize("ending", ["png", "tga"])
+def test_an_image_that_is_too_large_is_told_and_skipped(tmp_path, ending):
+    # As few bytes as such an image can have: one bit a pixel, all alike, or no pixels at all.
+    if ending == "png":
+        Image.new("1", (30_000, 30_000)).save(tmp_path / "large.png")
+    else:
+        (tmp_path / "large.tga").write_bytes(bytes([0, 0, 2, *[0] * 9, 0x30, 0x75, 0x30, 0x75, 24, 0]))
+    image_with_red((20, 10, 60, 50)).save(tmp_path / "a.png")
+    summary = detect_folder("model", tmp_path, tmp_path / "out", 0.5)
+    assert summary.images == 1
+    ((file, reason),) = summary.unreadable
+    assert file == f"large.{ending}"
+    assert "image_too_large" in reason
+    assert "900000000" in reason or "30000 x 30000 pixels, over the limit of 134,217,728" in reason
