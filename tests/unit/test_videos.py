@@ -10,7 +10,7 @@ from PIL import Image
 from odtl.annotations import voc
 from odtl.detecting.gifs import Gif
 from odtl.detecting.run import Options, detect_inputs
-from odtl.detecting.videos import Video
+from odtl.detecting.videos import Video, VideoWriter
 from odtl.drawing import class_colour
 from odtl.errors import InputError
 from red import image_with_red, moving_red, read_film, rows_of, use_red_detector, write_film
@@ -32,7 +32,7 @@ def inputs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.MOV", "mp4v"), ("a.mp4", "vp09")]
+    ("name", "codec"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.MOV", "mp4v"), ("b.mp4", "vp09")]
 )
 def test_a_video_stays_one(tmp_path, inputs, name, codec):
     write_film(inputs / name, codec=codec)
@@ -63,19 +63,15 @@ def test_a_container_that_is_not_written_becomes_an_mp4(tmp_path, inputs):
     assert len(read_film(tmp_path / "out/videos/a.mkv.mp4")[1]) == 20
 
 
-def test_an_odd_size_grows_by_a_pixel(tmp_path, inputs):
-    # FFV1 keeps what others would halve; OpenCV writes no odd size, so a GIF stands in for one below.
-    frames = [moving_red(index, (321, 241)) for index in range(3)]
-    from odtl.detecting.videos import VideoWriter
-
-    with VideoWriter(inputs / "a.mp4", 10) as writer:
-        for frame in frames:
-            writer.write(np.asarray(frame))
-    _, read = read_film(inputs / "a.mp4")
-    assert [frame.shape for frame in read] == [(242, 322, 3)] * 3
+@pytest.mark.parametrize(("size", "written"), [((321, 241), (242, 322, 3)), ((1, 1), (2, 2, 3))])
+def test_an_odd_size_grows_by_a_pixel(tmp_path, size, written):
+    with VideoWriter(tmp_path / "a.mp4", 10) as writer:
+        for index in range(3):
+            writer.write(np.asarray(moving_red(index, size)))
+    assert [frame.shape for frame in read_film(tmp_path / "a.mp4")[1]] == [written] * 3
 
 
-def test_one_pixel_is_a_video(tmp_path, inputs):
+def test_two_pixels_are_a_video(tmp_path, inputs):
     write_film(inputs / "a.mp4", 3, (2, 2))
     detect(tmp_path)
     assert len(read_film(tmp_path / "out/videos/a.mp4")[1]) == 3
@@ -150,16 +146,14 @@ def test_what_is_no_video_is_told_and_skipped(tmp_path, inputs, content, reason)
 
 def test_a_video_that_cannot_be_written_whole_is_an_error(tmp_path, inputs, monkeypatch):
     write_film(inputs / "a.mp4", 5)
-    from odtl.detecting import videos
-
-    real = videos.VideoWriter.write
+    real = VideoWriter.write
 
     def forgetful(self, pixels):
         real(self, pixels)
         # As on a full disk: OpenCV says nothing.
         self._count += 1
 
-    monkeypatch.setattr(videos.VideoWriter, "write", forgetful)
+    monkeypatch.setattr(VideoWriter, "write", forgetful)
     with pytest.raises(InputError, match="5 of 10 frames"):
         detect(tmp_path)
     assert not (tmp_path / "out").exists()
@@ -234,7 +228,7 @@ def test_a_gif_of_one_frame_is_an_image(tmp_path, inputs):
 
 def test_a_gif_that_ends_in_the_middle(tmp_path, inputs):
     noise = np.random.default_rng(0)
-    frames = [Image.fromarray(noise.integers(0, 255, (240, 320, 3), np.uint8)) for _ in range(4)]
+    frames = [Image.fromarray(noise.integers(0, 255, (60, 80, 3), np.uint8)) for _ in range(4)]
     stream = io.BytesIO()
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=100)
     (inputs / "a.gif").write_bytes(stream.getvalue()[: int(len(stream.getvalue()) * 0.6)])
@@ -245,14 +239,14 @@ def test_a_gif_that_ends_in_the_middle(tmp_path, inputs):
 
 
 def test_small_animations_are_enlarged_for_their_labels(tmp_path, inputs):
-    write_film(inputs / "a.mp4", 2, (64, 48))
+    write_film(inputs / "a.mp4", 2, (64, 96))
     detect(tmp_path)
-    assert read_film(tmp_path / "out/videos/a.mp4")[1][0].shape == (192, 256, 3)
+    assert read_film(tmp_path / "out/videos/a.mp4")[1][0].shape == (288, 192, 3)
     (row, _) = rows_of(tmp_path / "out/detections.csv")
-    assert (row["width"], row["height"]) == ("64", "48")
+    assert (row["width"], row["height"]) == ("64", "96")
 
 
-def test_nonsense_about_rate_and_times_does_no_harm(inputs):
+def test_times_are_those_of_the_file(inputs):
     write_film(inputs / "a.mp4", 3)
     with Video(inputs / "a.mp4") as video:
         assert [frame.time for frame in video.frames()] == pytest.approx([0, 0.08, 0.16])
