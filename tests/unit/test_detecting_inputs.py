@@ -28,12 +28,14 @@ def tree(tmp_path, monkeypatch):
         (["a", "b"], ["a/1.jpg", "a/sub/2.jpg", "b/1.jpg", "b/[x].jpg", "b/film.MP4"]),
         ("b/film.MP4", ["film.MP4"]),
         (["a/1.jpg", "b/1.jpg"], ["a/1.jpg", "b/1.jpg"]),
-        (["a/1.jpg", "a/sub/2.jpg"], ["1.jpg", "sub/2.jpg"]),
+        (["a/1.jpg", "a/sub/2.jpg"], ["1.jpg", "2.jpg"]),
+        (["a/sub", "b/film.MP4"], ["film.MP4", "sub/2.jpg"]),
         ("*/1.jpg", ["a/1.jpg", "b/1.jpg"]),
         ("**/*.jpg", ["a/1.jpg", "a/sub/2.jpg", "b/1.jpg", "b/[x].jpg"]),
         ("a/*", ["1.jpg", "sub/2.jpg"]),
         ("b/[x].jpg", ["[x].jpg"]),
-        (["a", "./a/1.jpg", "a/sub/../1.jpg"], ["1.jpg", "sub/2.jpg"]),
+        (["a", "./a/1.jpg", "a/sub/../1.jpg"], ["a/1.jpg", "a/sub/2.jpg"]),
+        (["a/*", "b/*.MP4"], ["a/1.jpg", "a/sub/2.jpg", "b/film.MP4"]),
         # Who names a file means it, whatever it is.
         ("b/notes.txt", ["notes.txt"]),
     ],
@@ -73,7 +75,7 @@ def test_kinds(tmp_path):
 
 def test_videos_are_listed_for_the_workflow(tree):
     listed = list_inputs(["a/sub", "b"])
-    assert [entry.name for entry in listed] == ["a/sub/2.jpg", "b/1.jpg", "b/[x].jpg", "b/film.MP4"]
+    assert [entry.name for entry in listed] == ["b/1.jpg", "b/[x].jpg", "b/film.MP4", "sub/2.jpg"]
     assert all(len(entry.sha256) == 64 for entry in listed)
     before = list_inputs(["b"], cache_path=tree / "cache/detect")
     (tree / "b/film.MP4").write_bytes(b"another")

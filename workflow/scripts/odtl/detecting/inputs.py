@@ -55,34 +55,29 @@ def find_inputs(
     excluded:   the folder that results are written to, whose files are none of them.
     cache_path: where to keep what the first bytes of files without a known ending said; None: nowhere.
 
-    A name is the path, with `/`, from the innermost folder that holds all inputs: for one folder, from that folder.
+    A name is a path with `/`. Of one input, it starts in that folder, or in the pattern's first folder without a
+    special sign; of several, it starts with the name of that folder or file. Where that gives two files one name, all
+    names start in the innermost folder that holds all inputs.
     Raises InputError with every input that is not there, every pattern that fits nothing, and every input that is the
     folder of the results or lies in it: that is replaced as a whole.
     """
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
-    bases: list[Path] = []
-    files: dict[Path, None] = {}
+    found: list[tuple[Path, Path]] = []
     problems: list[Problem] = []
     for each in given:
         places = _places(os.fspath(each), excluded and excluded.resolve())
         if isinstance(places, Problem):
             problems.append(places)
             continue
-        base, paths = places
-        bases.append(_absolute(base))
+        base, paths = _absolute(places[0]), places[1]
+        # A file that is an input itself needs no folder's name before its own.
+        base = base.parent if len(given) > 1 and not Path(each).is_file() else base
         for path in paths:
-            if path.is_dir():
-                files |= dict.fromkeys(path / name for name in media_files(path, excluded, cache_path))
-            else:
-                files[path] = None
+            below = media_files(path, excluded, cache_path) if path.is_dir() else [""]
+            found += [(base, path / name) for name in below]
     if problems:
         raise InputError(problems, "What is to be detected on cannot be taken")
-    if not bases:
-        return {}
-    # The same file by two ways is one; links to it count as files of their own, as they do in a folder.
-    absolute = {_absolute(path): path for path in reversed(files)}
-    root = Path(os.path.commonpath(bases))
-    return dict(sorted((path.relative_to(root).as_posix(), written) for path, written in absolute.items()))
+    return dict(sorted(_named(found).items()))
 
 
 def media_files(
@@ -109,6 +104,17 @@ def read_cached(
     """Return path -> what `reader` says of each file; of files that are as they were, what it said before."""
     files = [("image", os.fspath(path), key_of(path)) for path in paths]
     return read_files(files, {"image": reader}, FileCache(cache_path, _CACHE_VERSION, "images to detect"))
+
+
+def _named(found: Sequence[tuple[Path, Path]]) -> dict[str, Path]:
+    """Return name -> path of (absolute folder that the name starts in, path); see `find_inputs`."""
+    # The same file by two ways is one; links to it count as files of their own, as they do in a folder.
+    files = {_absolute(path): (base, path) for base, path in reversed(found)}
+    names = {absolute.relative_to(base).as_posix(): path for absolute, (base, path) in files.items()}
+    if len(names) < len(files):
+        root = Path(os.path.commonpath([base for base, _ in files.values()]))
+        names = {absolute.relative_to(root).as_posix(): path for absolute, (_, path) in files.items()}
+    return names
 
 
 def _places(given: str, excluded: Path | None) -> tuple[Path, list[Path]] | Problem:
