@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: run watch tensorboard check models data fetch searches converted learning-rate translate changes dry-run report \
+.PHONY: run watch tensorboard check detect models data fetch searches converted learning-rate translate changes dry-run report \
 	test lint lock demo-weights gpu clean-results help
 .DEFAULT_GOAL := help
 
@@ -55,6 +55,13 @@ learning-rate: $(VENV)/run.stamp ## find a learning rate for each experiment, an
 translate: $(VENV)/run.stamp ## print what PIPELINE=pipeline.config, of the TF Object Detection API, stands for here
 	$(if $(PIPELINE),,$(error translate: name the file, PIPELINE=pipeline.config))
 	@PYTHONPATH=workflow/scripts $(BIN)/python -m odtl.pipeline_config "$(PIPELINE)" $(if $(MODEL),--model "$(MODEL)")
+
+# INPUTS="photos clip.mp4": what has a space in its name needs the command itself (docs/detecting.md).
+detect: $(VENV)/run.stamp ## try MODEL=results/detector/export on INPUTS=...: images, videos, folders (OUTPUT=, OPTIONS=)
+	$(if $(MODEL),,$(error detect: name the exported detector, MODEL=results/detector/export))
+	$(if $(INPUTS),,$(error detect: name images, videos or folders, INPUTS=photos))
+	@PYTHONPATH=workflow/scripts $(BIN)/python -m odtl detect "$(MODEL)" $(INPUTS) \
+		--output "$(or $(OUTPUT),detections)" $(OPTIONS)
 
 models: $(VENV)/run.stamp ## list the models to start from, fast ones first
 	@$(BIN)/python workflow/scripts/list_models.py $(CONFIG)

@@ -295,6 +295,33 @@ def test_other_images_to_detect_detect_again(project):
     assert planned(project, detect={**CONFIG["detect"], "max_images": 3}) == {"detect": 1}
 
 
+@pytest.mark.parametrize(
+    "settings", [{"class_thresholds": {"disc": 0.5}}, {"tile": 64}, {"every": 5}, {"drafts": False}, {"batch_size": 2}]
+)
+def test_how_is_detected_detects_again(project, settings):
+    assert planned(project, detect={**CONFIG["detect"], **settings}) == {"detect": 1}
+
+
+def test_a_changed_video_is_detected_again(project):
+    """Its content counts, as that of images does; of what is not named, nothing."""
+    films = project.folder / "films"
+    films.mkdir()
+    for name in ("a.mp4", "b.gif"):
+        (films / name).write_bytes(b"content")
+    detect = {**CONFIG["detect"], "images": ["films", "images/test"], "max_images": None}
+    assert planned(project, detect=detect) == {"detect": 1}
+    listing = project.folder / "results/inventory/detect.csv"
+    before = listing.read_text(encoding="utf-8")
+    assert [row.split(",")[0] for row in before.splitlines()[1:3]] == ['"films/a.mp4"', '"films/b.gif"']
+    os.utime(films / "a.mp4")
+    planned(project)
+    assert listing.read_text(encoding="utf-8") == before
+    (films / "a.mp4").write_bytes(b"another")
+    assert planned(project) == {"detect": 1}
+    after = listing.read_text(encoding="utf-8").splitlines()
+    assert [old == new for old, new in zip(before.splitlines(), after, strict=True)][:3] == [True, False, True]
+
+
 LENIENT = {**CONFIG["export"], "tolerances": {"frozen_graph": {"min_iou": 0.5}}}
 
 

@@ -70,7 +70,7 @@ class Inventory(Edits):
         same = [name for name in after if before.get(name) == after[name]]
         assert {name: stamps[name] for name in same} == {name: stamp(self.home / RESULTS / name) for name in same}
         with contextlib.chdir(self.home), self.clock.in_force():
-            assert listing.list_folder("d", None, ".snakemake/odtl/detect") == listing.list_folder("d")
+            assert listing.list_inputs("d", None, ".snakemake/odtl/detect") == listing.list_inputs("d")
         return True
 
     def refresh_what_is_there(self) -> dict[str, str] | str:

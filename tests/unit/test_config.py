@@ -77,6 +77,8 @@ def test_default_configuration_is_valid():
         ("labels.classes", ["a", "a"], "labels.classes", "each entry once"),
         ("labels.aliases", {"a": "b", "b": "c"}, "labels.aliases.a", "alias itself"),
         ("detect.score_threshold", 1.5, "detect.score_threshold: found 1.5", "at most 1"),
+        ("detect.class_thresholds", {"mug": 1.5}, "detect.class_thresholds.mug: found 1.5", "at most 1"),
+        ("detect.tile", 8, "detect.tile: found 8", "at least 32"),
         ("exprot", {}, "exprot", "Did you mean `export`?"),
         ("searches.a", {"provider": "gogle"}, "searches.a.provider: found 'gogle'", "google | tumblr | openverse"),
         ("searches.a", {"query": "x"}, "searches.a.provider: found nothing", "needed"),

@@ -104,3 +104,12 @@ edge = st.floats(-50, 700)
 @given(st.lists(st.tuples(edge, edge, edge, edge), max_size=5))
 def test_no_box_is_too_odd_to_draw(boxes):
     draw_marks(Image.new("RGB", (500, 40)), [Mark(box, "x", index) for index, box in enumerate(boxes)])
+
+
+def test_no_two_classes_look_alike():
+    colours = np.array([class_colour(number) for number in range(1, 101)], float)
+    distances = np.abs(colours[:, None] - colours[None]).sum(axis=2) + 999 * np.eye(100)
+    assert distances[:20, :20].min() >= 80
+    assert distances.min() >= 40
+    assert class_colour(9) == class_colour(9)
+    assert len(class_colour(100_000)) == 3

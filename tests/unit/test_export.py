@@ -11,6 +11,7 @@ from PIL import Image
 
 from odtl import checkpoints, evaluation, plots, records, serving
 from odtl.compare import ParityError, Tolerances
+from odtl.detecting.run import Options, detect_inputs
 from odtl.detections import Detections
 from odtl.detector import Detector
 from odtl.errors import InputError
@@ -23,7 +24,6 @@ from odtl.export.metadata import write_labels
 from odtl.export.reference import Evaluated, read_reference, write_reference
 from odtl.export.sidecars import describe
 from odtl.files import sha256_of
-from odtl.inference import detect_folder
 from odtl.serving import INPUT, OUTPUTS
 
 FACTORY = "retinanet"
@@ -384,7 +384,7 @@ def test_a_portrait_stored_lying_is_detected_upright(chain, tmp_path):
     (tmp_path / "in").mkdir()
     upright.save(tmp_path / "in/upright.png")
     lying.save(tmp_path / "in/lying.png", exif=exif)
-    detect_folder(chain.export / "frozen_inference_graph.pb", tmp_path / "in", tmp_path / "out", 0.05)
+    detect_inputs(chain.export / "frozen_inference_graph.pb", tmp_path / "in", tmp_path / "out", Options(0.05))
     with open(tmp_path / "out/detections.csv", newline="") as stream:
         rows = [tuple(row.values()) for row in csv.DictReader(stream)]
     lying_rows = [row[1:] for row in rows if row[0] == "lying.png"]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from odtl import file_cache, listing
 from odtl.errors import InputError
-from odtl.listing import Listed, list_folder, list_manifests, read_listing, spread, write_listing
+from odtl.listing import Listed, list_inputs, list_manifests, read_listing, spread, write_listing
 
 
 def test_folder_lists_images_with_their_content(tmp_path):
@@ -19,7 +19,7 @@ def test_folder_lists_images_with_their_content(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "in/no_extension", format="PNG")
     (tmp_path / "in/notes.txt").write_text("x", encoding="utf-8")
     (tmp_path / "in/.hidden.jpg").write_bytes(b"x")
-    listed = list_folder(tmp_path / "in")
+    listed = list_inputs(tmp_path / "in")
     assert [entry.name for entry in listed] == ["no_extension", 'sub/b, "c".jpg']
     content = (tmp_path / "in/no_extension").read_bytes()
     assert listed[0].sha256 == hashlib.sha256(content).hexdigest()
@@ -28,7 +28,7 @@ def test_folder_lists_images_with_their_content(tmp_path):
 
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="nowhere"):
-        list_folder(tmp_path / "nowhere")
+        list_inputs(tmp_path / "nowhere")
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def reads(monkeypatch):
         return record
 
     monkeypatch.setattr(listing, "sha256_of", recorder(listing.sha256_of))
-    monkeypatch.setattr(listing.Image, "open", recorder(Image.open))
+    monkeypatch.setattr(Image, "open", recorder(Image.open))
     return seen
 
 
@@ -60,10 +60,10 @@ def test_only_new_and_changed_files_are_read_again(tmp_path, reads, monkeypatch)
         reads.clear()
         # The clock of files is coarser than ours.
         time.sleep(0.02)
-        return list_folder(folder, None, cache)
+        return list_inputs(folder, None, cache)
 
     first = listed()
-    assert first == list_folder(folder)
+    assert first == list_inputs(folder)
     assert listed() == first and reads == []
     Image.new("RGB", (5, 4)).save(folder / "b.jpg", format="PNG")
     (folder / "notes.txt").write_text("y", encoding="utf-8")
@@ -78,9 +78,9 @@ def test_only_new_and_changed_files_are_read_again(tmp_path, reads, monkeypatch)
 
 def test_young_files_are_not_trusted(tmp_path, reads):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
-    first = list_folder(tmp_path, None, tmp_path / ".cache")
+    first = list_inputs(tmp_path, None, tmp_path / ".cache")
     reads.clear()
-    assert list_folder(tmp_path, None, tmp_path / ".cache") == first and reads == ["a.jpg"]
+    assert list_inputs(tmp_path, None, tmp_path / ".cache") == first and reads == ["a.jpg"]
 
 
 def test_unreadable_image_is_listed_without_digest(tmp_path, monkeypatch):
@@ -90,7 +90,7 @@ def test_unreadable_image_is_listed_without_digest(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(listing, "sha256_of", refuse)
-    assert list_folder(tmp_path) == [Listed("a.jpg", (tmp_path / "a.jpg").as_posix(), "")]
+    assert list_inputs(tmp_path) == [Listed("a.jpg", (tmp_path / "a.jpg").as_posix(), "")]
 
 
 def test_manifests_list_what_has_an_image_in_order_of_id(tmp_path):

@@ -68,9 +68,9 @@ def load_inputs():
 
 def list_images_to_detect(digests):
     """Write the list of images that the detector is tried on."""
-    path, folder, limit = "results/inventory/detect.csv", config["detect"]["images"], config["detect"]["max_images"]
-    if folder:
-        listing.write_listing(listing.list_folder(folder, limit, f"{STATE}/detect"), path)
+    path, inputs, limit = "results/inventory/detect.csv", config["detect"]["images"], config["detect"]["max_images"]
+    if inputs:
+        listing.write_listing(listing.list_inputs(inputs, limit, f"{STATE}/detect"), path)
         return
     shards = [shard_name("test", i, config["data"]["shards"]) for i in range(config["data"]["shards"])]
     manifests = [str(manifest.manifest_path("results/inventory", shard)) for shard in shards]

@@ -1,8 +1,9 @@
 """The exported detector, tried on images.
 
-Needs: results/{experiment}/export/ and the images that results/inventory/detect.csv lists: those of a folder that the
+Needs: results/{experiment}/export/ and the images and videos that results/inventory/detect.csv lists: those that the
        configuration names, or else the test images.
-Makes: results/{experiment}/detections/: annotated images, detections.csv, and unreadable.csv, what was skipped.
+Makes: results/{experiment}/detections/: annotated images and videos, detections.csv and the same as COCO, drafts of
+       annotations, and unreadable.csv, what was skipped.
 """
 
 
@@ -18,6 +19,10 @@ rule detect:
     output:
         table="results/{experiment}/detections/detections.csv",
         unreadable="results/{experiment}/detections/unreadable.csv",
+        coco="results/{experiment}/detections/detections_coco.json",
+        coco_images="results/{experiment}/detections/images_coco.json",
+        videos=directory("results/{experiment}/detections/videos"),
+        drafts=directory("results/{experiment}/detections/drafts"),
         images=report(
             directory("results/{experiment}/detections/images"),
             patterns=["{name}.jpg"],
@@ -34,7 +39,7 @@ rule detect:
         mem_mb=3000,
         runtime=240,
     params:
-        settings={"score_threshold": config["detect"]["score_threshold"]},
+        settings={key: value for key, value in config["detect"].items() if key not in ("images", "max_images")},
         listing=lambda wildcards: {"images_to_detect": listing_digest()},
         code=code_of("detect"),
     script:

@@ -1,9 +1,9 @@
-"""Try the exported detector on images."""
+"""Try the exported detector on images and videos."""
 
 from pathlib import Path
 
 from job import logged
-from odtl.inference import detect_files
+from odtl.detecting.run import Options, detect_files
 from odtl.listing import read_listing, with_fetched
 
 with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0)):
@@ -13,5 +13,5 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0)):
             read_listing(snakemake.input.images, snakemake.params.listing["images_to_detect"]), snakemake.input.fetched
         ),
         Path(snakemake.output.table).parent,
-        snakemake.params.settings["score_threshold"],
+        Options(**snakemake.params.settings),
     )

@@ -1,6 +1,5 @@
 """Detections drawn on images: boxes and labels that can be read at any image size."""
 
-import colorsys
 import functools
 import math
 from collections.abc import Sequence
@@ -11,9 +10,12 @@ from PIL import Image, ImageDraw, ImageFont
 # Told apart by people with the common forms of colour blindness: Okabe and Ito, "Color Universal Design" (2008),
 # without black, which is lost in dark images.
 _PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+_FURTHER = 93
 
 # A label of a smaller image would cover what it names.
-_LEAST_LONG_SIDE = 480
+LEAST_LONG_SIDE = 480
+# Of a video: it keeps its size where that is possible at all.
+LEAST_MOVING_SIDE = 240
 _LEAST_FONT = 11
 
 
@@ -27,13 +29,33 @@ class Mark:
 
 
 def class_colour(class_id: int) -> tuple[int, int, int]:
-    """Return the RGB colour of a class: the same for one id in every image and run."""
+    """Return the RGB colour of a class: the same for one id in every image and run, no two alike up to id 100."""
     if 1 <= class_id <= len(_PALETTE):
         return _PALETTE[class_id - 1]
-    # Steps of the golden ratio never come close to a hue that was used just before.
-    hue = (class_id * (math.sqrt(5) - 1) / 2) % 1
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.9)
-    return round(red * 255), round(green * 255), round(blue * 255)
+    return _further_colours()[(class_id - 1 - len(_PALETTE)) % _FURTHER]
+
+
+@functools.cache
+def _further_colours() -> list[tuple[int, int, int]]:
+    """Return colours for what comes after the palette, each as far as can be from all before it.
+
+    Distance as in T. Riemersma, "Colour metric" ("redmean"), https://www.compuphase.com/cmetric.htm .
+    """
+    # Neither so dark nor so light that they are lost in an image.
+    steps = range(0, 256, 51)
+    candidates = [(r, g, b) for r in steps for g in steps for b in steps if 150 <= r + g + b <= 660]
+    distances = [min(_distance(colour, other) for other in _PALETTE) for colour in candidates]
+    chosen: list[tuple[int, int, int]] = []
+    while len(chosen) < _FURTHER:
+        chosen.append(candidates[distances.index(max(distances))])
+        distances = [min(d, _distance(c, chosen[-1])) for d, c in zip(distances, candidates, strict=True)]
+    return chosen
+
+
+def _distance(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    red, green, blue = (a - b for a, b in zip(one, other, strict=True))
+    mean = (one[0] + other[0]) / 2
+    return math.sqrt((2 + mean / 256) * red**2 + 4 * green**2 + (2 + (255 - mean) / 256) * blue**2)
 
 
 def text_colour(background: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -51,18 +73,21 @@ def relative_luminance(colour: tuple[int, int, int]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def enlargement(width: int, height: int) -> int:
-    """Return the whole number by which an image is enlarged before it is drawn on, so that labels fit: 1 for most."""
-    return max(1, math.ceil(_LEAST_LONG_SIDE / max(width, height)))
+def enlargement(width: int, height: int, least: int = LEAST_LONG_SIDE) -> int:
+    """Return the whole number by which an image is enlarged before it is drawn on, so that labels fit: 1 for most.
+
+    least: what its long side has afterwards, in pixels, or more.
+    """
+    return max(1, math.ceil(least / max(width, height)))
 
 
-def draw_marks(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
-    """Return an RGB copy of the image with boxes and labels; small images are enlarged (see `enlargement`).
+def draw_marks(image: Image.Image, marks: Sequence[Mark], least: int = LEAST_LONG_SIDE) -> Image.Image:
+    """Return an RGB copy of the image with boxes and labels; small ones are enlarged to `least` (see `enlargement`).
 
     image: any mode, upright. marks: the first is drawn last, on top, so give the best score first. Lines and letters
     grow with the image. Labels keep out of each other's way where there is room.
     """
-    scale = enlargement(*image.size)
+    scale = enlargement(*image.size, least)
     canvas = image.convert("RGB")
     if scale > 1:
         canvas = canvas.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)

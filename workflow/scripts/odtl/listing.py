@@ -3,25 +3,19 @@
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from pathlib import Path
 from typing import TypeVar
 
-import PIL
-from PIL import Image
-
 from odtl import scratch
-from odtl.errors import InputError, Problem
+from odtl.detecting.inputs import Inputs, find_inputs, read_cached
 from odtl.fetching.ledger import read_ledgers
-from odtl.file_cache import FileCache, key_of, read_files
+from odtl.file_cache import key_of
 from odtl.files import CHANGED_MEANWHILE, read_checked, sha256_of, write_text_if_changed
 from odtl.manifest import iterate_manifest
 from odtl.sources import code_digest
 
 COLUMNS = ("name", "path", "sha256")
-# What one of these says of a file need not hold for another: Pillow decides what is an image.
-_CACHE_VERSION = f"1, Pillow {PIL.__version__}"
 T = TypeVar("T")
 
 
@@ -34,20 +28,18 @@ class Listed:
     sha256: str
 
 
-def list_folder(
-    folder: str | os.PathLike, limit: int | None = None, cache_path: str | os.PathLike | None = None
-) -> list[Listed]:
-    """List the images of a folder, sub-folders included; at most `limit`, evenly spread.
+def list_inputs(inputs: Inputs, limit: int | None = None, cache_path: str | os.PathLike | None = None) -> list[Listed]:
+    """List the images and videos that inputs stand for (see `find_inputs`); at most `limit`, evenly spread.
 
     cache_path: where to keep what was read, so that only new and changed files are read the next time; None: nowhere.
-                What is known of files without an image's extension is beside it, in `{cache_path}.kinds`.
+                What is known of files without a known ending is beside it, in `{cache_path}.kinds`.
 
-    Raises InputError if there is no such folder.
+    Raises InputError if one of the inputs is not there.
     """
-    folder = Path(folder)
-    files = spread(list(image_files(folder, cache_path=cache_path and f"{os.fspath(cache_path)}.kinds")), limit)
-    digests = _read([folder / file for file in files], _digest, cache_path)
-    return [Listed(file, (folder / file).as_posix(), digests[os.fspath(folder / file)]) for file in files]
+    found = find_inputs(inputs, cache_path=cache_path and f"{os.fspath(cache_path)}.kinds")
+    files = {name: found[name] for name in spread(list(found), limit)}
+    digests = read_cached(files.values(), _digest, cache_path)
+    return [Listed(name, path.as_posix(), digests[os.fspath(path)]) for name, path in files.items()]
 
 
 def list_manifests(manifests: Sequence[str | os.PathLike], limit: int | None = None) -> list[Listed]:
@@ -103,45 +95,11 @@ def with_fetched(listing: Mapping[str, str], ledgers: Iterable[str | os.PathLike
     return {name: path for name, path in paths.items() if path}
 
 
-def image_files(
-    folder: Path, excluded: Path | None = None, cache_path: str | os.PathLike | None = None
-) -> Iterator[str]:
-    """Yield the relative paths, with `/`, sorted, of what may be an image: by its name, or else by its first bytes.
-
-    Hidden files and folders, and all below `excluded`, are left out. InputError: no such folder.
-    cache_path: where to keep what the first bytes said; None: nowhere.
-    """
-    if not folder.is_dir():
-        cure = "Name a folder of images (`detect.images` in the configuration)."
-        raise InputError(Problem(str(folder), "images", "no such folder", cure))
-    Image.init()
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    files = list(_visible_files(folder, excluded and excluded.resolve()))
-    opens = _read([path for path in files if path.suffix.lower() not in suffixes], _opens, cache_path)
-    for path in files:
-        if opens.get(os.fspath(path), True):
-            yield path.relative_to(folder).as_posix()
-
-
 def spread(entries: Sequence[T], limit: int | None) -> list[T]:
     """Return at most `limit` of the entries, evenly spread: the first ones alone are often all of one kind."""
     if limit is None or len(entries) <= limit:
         return list(entries)
     return [entries[index * len(entries) // limit] for index in range(limit)]
-
-
-def _visible_files(folder: Path, excluded: Path | None) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and not (excluded and excluded in path.resolve().parents):
-            yield path
-
-
-def _read(
-    paths: Sequence[Path], reader: Callable[[str, object], object], cache_path: str | os.PathLike | None
-) -> dict[str, object]:
-    files = [("image", os.fspath(path), key_of(path)) for path in paths]
-    return read_files(files, {"image": reader}, FileCache(cache_path, _CACHE_VERSION, "images to detect"))
 
 
 def _digest(path: str, _key: object) -> str:
@@ -150,12 +108,3 @@ def _digest(path: str, _key: object) -> str:
     except OSError:
         # One bad file must not cost all others: the detector skips it, with a word about it.
         return ""
-
-
-def _opens(path: str, _key: object) -> bool:
-    try:
-        with Image.open(path):
-            return True
-    # A damaged file can make a decoder raise nearly anything.
-    except Exception:
-        return False

@@ -54,12 +54,12 @@ def place_images(
             continue
         if not problems:
             linked = image.first.image if link and encoded is data and _ends_well(data, kind) else None
-            yield image, _place(_names(image.id, kind, flat), folder, encoded, linked, label_of)
+            yield image, place(names_of(image.id, kind, flat), folder, encoded, linked, label_of)
     if problems:
         raise InputError(problems, f"{len(problems)} image(s) changed while the workflow ran")
 
 
-def _names(image_id: str, kind: str, flat: bool) -> Iterator[str]:
+def names_of(image_id: str, kind: str, flat: bool) -> Iterator[str]:
     """Yield what an image may be called: as its id says, then with digits of a digest of that."""
     path = PurePosixPath(image_id)
     if path.is_absolute() or ".." in path.parts or "\0" in image_id:
@@ -78,9 +78,14 @@ def _names(image_id: str, kind: str, flat: bool) -> Iterator[str]:
     yield f"{prefix}{short}-{digits}{ending}"
 
 
-def _place(
+def place(
     names: Iterator[str], folder: Path, data: bytes, linked: str | None, label_of: Callable[[str], Path] | None
 ) -> str:
+    """Put one image into a folder, under the first of the names that is free, and return that.
+
+    names: as `names_of` yields them. data: the file's bytes. linked: a file that holds just these, to link to where
+    links are possible; None: a copy. label_of: see `place_images`.
+    """
     for name in names:
         target, label = folder / name, label_of(name) if label_of else None
         if os.path.lexists(target):

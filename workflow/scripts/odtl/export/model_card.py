@@ -141,7 +141,8 @@ def _training(metadata: Mapping, model: Mapping) -> Iterator[str]:
     yield "## Training"
     yield ""
     yield (
-        f"{training['steps']} steps of {training['batch_size']} images on a {_device(training['device'])}, starting from "
+        f"{training['steps']} steps of {training['batch_size']} images on a {_device(training['device'])}, "
+        "starting from "
         + (f"`{model['name']}`" if metadata["pretrained"] else "random weights")
         + f". {training['parameters']:,} parameters. All settings stand in `metadata.json`."
     )
