@@ -54,10 +54,9 @@ def test_folder(tmp_path, capsys):
     assert (summary.images, summary.detections) == (4, 4)
     assert [file for file, _ in summary.unreadable] == ["damaged.png"]
     (skipped,) = rows_of(output / "unreadable.csv")
-    assert (skipped["filename"], skipped["reason"]) == (
-        "damaged.png",
-        "UnidentifiedImageError: cannot identify image file",
-    )
+    assert skipped["filename"] == "damaged.png"
+    # The same in each run: where Pillow has the file in memory is left out.
+    assert skipped["reason"].endswith("(UnidentifiedImageError: cannot identify image file)")
     assert "Skipped, cannot be read: damaged.png" in capsys.readouterr().err
 
 
