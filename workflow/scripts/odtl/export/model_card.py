@@ -141,8 +141,8 @@ def _training(metadata: Mapping, model: Mapping) -> Iterator[str]:
     yield "## Training"
     yield ""
     yield (
-        f"{training['steps']} steps of {training['batch_size']} images on a {_device(training['device'])}, starting from "
-        + (f"`{model['name']}`" if metadata["pretrained"] else "random weights")
+        f"{training['steps']} steps of {training['batch_size']} images on a {_device(training['device'])}, "
+        + (f"starting from `{model['name']}`" if metadata["pretrained"] else "starting from random weights")
         + f". {training['parameters']:,} parameters. All settings stand in `metadata.json`."
     )
     yield f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}."
