@@ -142,8 +142,7 @@ def _training(metadata: Mapping, model: Mapping) -> Iterator[str]:
     yield ""
     yield (
         f"{training['steps']} steps of {training['batch_size']} images on a {_device(training['device'])}, "
-        "starting from "
-        + (f"`{model['name']}`" if metadata["pretrained"] else "random weights")
+        + (f"starting from `{model['name']}`" if metadata["pretrained"] else "starting from random weights")
         + f". {training['parameters']:,} parameters. All settings stand in `metadata.json`."
     )
     yield f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}."
