@@ -10,11 +10,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from helpers import ROOT, Project, draw_data
 from odtl import label_map
+from odtl.detecting.videos import VideoWriter
 from odtl.files import sha256_of
+from red import read_film, rows_of
+from running_notebooks import run_notebook
 
 TRAINING = {
     "image_size": 128,
@@ -140,6 +145,60 @@ def test_second_run_has_nothing_to_do(project):
     again = project.snakemake()
     assert again.status == 0
     assert "Nothing to be done" in again.output
+
+
+def test_command_detects_what_the_workflow_does(project, tmp_path):
+    """Of each export; here with a video and a file that is none besides."""
+    results, films = project.folder / "results/detector", tmp_path / "films"
+    films.mkdir()
+    with VideoWriter(films / "film.mp4", 10) as film:
+        for path in sorted((project.folder / "images/test").glob("*.jpg")):
+            film.write(np.asarray(Image.open(path)))
+    (films / "none.mp4").write_bytes(b"")
+
+    def detect(model, *inputs):
+        command = [sys.executable, "-m", "odtl", "detect", str(results / "export" / model), *map(str, inputs)]
+        options = ["--score-threshold", "0.01", "--output", str(tmp_path / "found"), "--every", "2"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts"), "TF_CPP_MIN_LOG_LEVEL": "2"}
+        return subprocess.run([*command, *options], env=environment, capture_output=True, text=True, timeout=300)
+
+    done = detect("frozen_inference_graph.pb", project.folder / "images/test", films / "film.mp4")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"in 6 image\(s\) \(.* images a second\) and 6 frame\(s\) of 1 video\(s\)", done.stderr)
+    found = rows_of(tmp_path / "found/detections.csv")
+    by_workflow = rows_of(results / "detections/detections.csv")
+    assert by_workflow
+    for row in by_workflow:
+        near = [other for other in found if (other["filename"], other["class"]) == (row["filename"], row["class"])]
+        assert min(abs(float(other["score"]) - float(row["score"])) for other in near) < 0.002
+    assert {row["frame"] for row in found if row["filename"] == "film.mp4"} <= set("012345")
+    assert len(read_film(tmp_path / "found/videos/film.mp4")[1]) == 6
+    assert len(list((tmp_path / "found/drafts/film.mp4").glob("*.jpg"))) == 3
+
+    done = detect("", films)
+    assert done.returncode == 3, done.stderr
+    assert "Skipped, cannot be read: none.mp4: VideoError: a file of zero bytes" in done.stderr
+    assert len(read_film(tmp_path / "found/videos/film.mp4")[1]) == 6
+
+    done = detect("", "nowhere", films / "film.mp4")
+    assert done.returncode == 1
+    assert "nowhere: path: found nothing there" in done.stderr and "Traceback" not in done.stderr
+    assert (tmp_path / "found/unreadable.csv").exists()
+
+
+def test_notebook_runs_from_its_first_cell_to_its_last(project, tmp_path):
+    notebook = run_notebook(
+        ROOT / "notebooks/try_detector.ipynb",
+        {
+            "ODTL_NOTEBOOK_MODEL": str(project.folder / "results/detector/export"),
+            "ODTL_NOTEBOOK_IMAGES": str(project.folder / "images/test"),
+            "ODTL_NOTEBOOK_OUTPUT": str(tmp_path / "out"),
+            "ODTL_NOTEBOOK_THRESHOLD": "0.01",
+        },
+    )
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    assert (tmp_path / "out/video/drafts/film.mp4/000004.jpg").exists()
 
 
 def test_setting_that_makes_nothing_stale_is_told_until_the_next_run(project):

@@ -1,12 +1,21 @@
 """Real photographs, from the labelled folder to the exported detector: is it as good as it must be?"""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from helpers import Project
+from helpers import ROOT, Project
+from odtl.annotations import voc
+from odtl.detecting.pictures import read_upright
+from odtl.detecting.videos import VideoWriter
+from odtl.detections import pairwise_iou
 from odtl.files import sha256_of
+from red import read_film, rows_of
 
 FORMATS = ["saved_model", "frozen_graph", "tflite_float32", "tflite_float16", "tflite_dynamic", "tflite_int8"]
 # An hour is far more than it takes; a hang must end.
@@ -98,3 +107,44 @@ def test_starwars(tmp_path, real_data, real_weights):
     images = found["card"]["images"]
     assert images["in"] == images["kept"] + images["repaired"] + images["rejected"] == 203
     assert found["metrics"]["AP50"] >= 0.80
+    detect_in_a_film(tmp_path, starwars)
+
+
+def detect_in_a_film(project: Path, starwars: Path) -> None:
+    """Make a film of labelled photographs, detect in it by the command, and compare with the labels."""
+    size, labelled = (480, 360), []
+    with VideoWriter(project / "film.mp4", 5) as film:
+        for xml in sorted((starwars / "annotations/xmls").glob("*.xml"))[::5]:
+            annotation = voc.read(xml)
+            photograph = starwars / "images" / annotation.filename
+            if not (annotation.boxes and photograph.exists()):
+                continue
+            image = read_upright(photograph)
+            film.write(np.asarray(image.resize(size)))
+            scale = np.array([size[0] / image.width, size[1] / image.height] * 2)
+            labels = [label.replace("r2-d2", "r2d2") for label in annotation.labels]
+            labelled.append(list(zip(labels, np.array(annotation.boxes) * scale, strict=True)))
+    assert len(labelled) >= 20
+    command = [sys.executable, "-m", "odtl", "detect", "results/detector/export", "film.mp4", "--output", "found"]
+    options = ["--score-threshold", "0.3", "--every", "5"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow/scripts")}
+    done = subprocess.run(
+        [*command, *options], cwd=project, env=environment, capture_output=True, text=True, timeout=TIMEOUT
+    )
+    print(done.stderr)
+    assert done.returncode == 0
+    rate, frames = read_film(project / "found/videos/film.mp4")
+    assert (rate, len(frames), frames[0].shape) == (5, len(labelled), (360, 480, 3))
+    found: dict[int, list] = {index: [] for index in range(len(labelled))}
+    for row in rows_of(project / "found/detections.csv"):
+        box = np.array([float(row[edge]) for edge in ("xmin", "ymin", "xmax", "ymax")])
+        found[int(row["frame"])].append((row["class"], box))
+    hits = [
+        any(other == label and pairwise_iou(box[None], place[None])[0, 0] >= 0.5 for other, place in found[index])
+        for index, objects in enumerate(labelled)
+        for label, box in objects
+    ]
+    print(f"{np.mean(hits):.0%} of {len(hits)} objects in {len(frames)} frames")
+    # Most of these were learnt from: what is looked for here is that all of it fits together.
+    assert np.mean(hits) >= 0.7
+    assert len(list((project / "found/drafts/film.mp4").glob("*.xml"))) >= 3
