@@ -52,8 +52,9 @@ def test_options_reach_the_detector(tmp_path, detect):
     rows = rows_of(tmp_path / "out/detections.csv")
     assert {row["class"] for row in rows} == {"red thing", "all"}
     assert len(list((tmp_path / "out/drafts/film.mp4").glob("*.xml"))) == 2
+    image_with_red((20, 10, 60, 50)).save(tmp_path / "in/b.png")
     assert detect("--no-drafts", "--max-images", "1") == 0
-    assert {row["filename"] for row in rows_of(tmp_path / "out/detections.csv")} == {"a.png"}
+    assert {row["filename"] for row in rows_of(tmp_path / "out/detections.csv")} == {"a.png", "film.mp4"}
     assert list((tmp_path / "out/drafts").iterdir()) == []
 
 

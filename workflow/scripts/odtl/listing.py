@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from typing import TypeVar
 
 from odtl import scratch
-from odtl.detecting.inputs import Inputs, find_inputs, read_cached
+from odtl.detecting.inputs import Inputs, find_inputs, is_video, read_cached
 from odtl.fetching.ledger import read_ledgers
 from odtl.file_cache import key_of
 from odtl.files import CHANGED_MEANWHILE, read_checked, sha256_of, write_text_if_changed
@@ -29,7 +29,7 @@ class Listed:
 
 
 def list_inputs(inputs: Inputs, limit: int | None = None, cache_path: str | os.PathLike | None = None) -> list[Listed]:
-    """List the images and videos that inputs stand for (see `find_inputs`); at most `limit`, evenly spread.
+    """List the images and videos that inputs stand for (see `find_inputs`); at most `limit` images.
 
     cache_path: where to keep what was read, so that only new and changed files are read the next time; None: nowhere.
                 What is known of files without a known ending is beside it, in `{cache_path}.kinds`.
@@ -37,7 +37,7 @@ def list_inputs(inputs: Inputs, limit: int | None = None, cache_path: str | os.P
     Raises InputError if one of the inputs is not there.
     """
     found = find_inputs(inputs, cache_path=cache_path and f"{os.fspath(cache_path)}.kinds")
-    files = {name: found[name] for name in spread(list(found), limit)}
+    files = limited(found, limit)
     digests = read_cached(files.values(), _digest, cache_path)
     return [Listed(name, path.as_posix(), digests[os.fspath(path)]) for name, path in files.items()]
 
@@ -93,6 +93,12 @@ def with_fetched(listing: Mapping[str, str], ledgers: Iterable[str | os.PathLike
     rows = read_ledgers(ledgers)
     paths = {name: path or (rows[name].path if name in rows else "") for name, path in listing.items()}
     return {name: path for name, path in paths.items() if path}
+
+
+def limited(files: Mapping[str, T], limit: int | None) -> dict[str, T]:
+    """Return files (by name) with at most `limit` images, evenly spread, and all videos: who names one means it."""
+    kept = set(spread([name for name in files if not is_video(name)], limit))
+    return {name: path for name, path in files.items() if name in kept or is_video(name)}
 
 
 def spread(entries: Sequence[T], limit: int | None) -> list[T]:

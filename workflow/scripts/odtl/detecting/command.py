@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overlap", type=float, default=0.2, help="share of a tile's side in the next (%(default)s)")
     parser.add_argument("--every", type=_count, help="of videos, every so many frames are drafts of annotations (none)")
     parser.add_argument("--no-drafts", action="store_true", help="write no drafts of annotations")
-    parser.add_argument("--max-images", type=_count, help="no more than so many files, evenly spread (all)")
+    parser.add_argument("--max-images", type=_count, help="no more than so many images, evenly spread (all)")
     parser.add_argument("--allow-unreadable", action="store_true", help="end with 0 although inputs could not be read")
 
 

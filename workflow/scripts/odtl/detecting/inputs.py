@@ -27,12 +27,17 @@ class Kind(Enum):
     VIDEO = "video"
 
 
+def is_video(name: str | os.PathLike) -> bool:
+    """Say whether a file's name is that of a video."""
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
 def kind_of(path: str | os.PathLike) -> Kind:
     """Say what a file is: a video by its name, a GIF by its content, and animated if it has a second picture.
 
     Whatever cannot be opened here counts as an image: who reads it says what is wrong with it.
     """
-    if Path(path).suffix.lower() in VIDEO_SUFFIXES:
+    if is_video(path):
         return Kind.VIDEO
     try:
         # Pillow's own guess would look at any file for a dozen formats.

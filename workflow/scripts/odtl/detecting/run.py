@@ -25,7 +25,7 @@ from odtl.detector import Detector
 from odtl.drawing import LEAST_MOVING_SIDE, Mark, draw_marks
 from odtl.errors import InputError, Problem, said_by
 from odtl.files import atomic_folder, write_csv
-from odtl.listing import spread
+from odtl.listing import limited
 
 IMAGES, VIDEOS, DRAFTS = "images", "videos", "drafts"
 
@@ -62,11 +62,11 @@ def detect_inputs(
 ) -> Summary:
     """Detect objects in images and videos, and write what was found, as `detect_files` does.
 
-    inputs:     see `find_inputs`. max_images: take no more than so many files, spread evenly over the sorted names.
+    inputs:     see `find_inputs`. max_images: take no more than so many images, evenly spread, and all videos.
     Raises InputError where an input or the model is missing or damaged. A single bad image is no error.
     """
     found = find_inputs(inputs, Path(output))
-    return detect_files(model, {name: found[name] for name in spread(list(found), max_images)}, output, options)
+    return detect_files(model, limited(found, max_images), output, options)
 
 
 def detect_files(
