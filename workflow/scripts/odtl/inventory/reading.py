@@ -122,14 +122,14 @@ READERS = {"image": _read_image, "voc": _read_voc, "yolo": _read_yolo}
 
 
 def _pack(annotation: Annotation, name: str = "") -> list:
-    _, filename, width, height, boxes, labels, difficult, truncated, *_ = annotation
-    extra = {} if annotation[8:] == _NOTHING_ELSE else _extra(annotation, name)
+    boxes = annotation[4]
     # Most have nothing to be made shorter, and there may be millions.
     for xmin, ymin, xmax, ymax in boxes:
         if not (type(xmin) is type(ymin) is type(xmax) is type(ymax) is int):
             boxes = tuple([_short(box) for box in boxes])
             break
-    return [filename, width, height, boxes, labels, difficult, truncated, extra]
+    extra = {} if annotation[8:] == _NOTHING_ELSE else _extra(annotation, name)
+    return [*annotation[1:4], boxes, *annotation[5:8], extra]
 
 
 def _short(box: tuple[float, ...]) -> tuple[float, ...]:
