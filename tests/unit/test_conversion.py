@@ -9,6 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
+import pandas
 import pytest
 import supervision as sv
 import yaml
@@ -43,6 +44,9 @@ def draw(path, size, left="red", right="blue", **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **{"quality": 95, **options} if path.suffix == ".jpg" else options)
     return path
+
+
+AXES = (("x", "width"), ("y", "height"))
 
 
 def turned(path, size):
@@ -421,6 +425,33 @@ def test_csv_holds_everything_and_our_reader_reads_it(data):
         "sub/a.jpg": ((10, 20, 30, 60),),
     }
     assert {each.split for each in read.annotations.values()} == {"test"}
+
+
+def test_csv_is_read_as_the_tutorials_scripts_read_it(data):
+    """As in `generate_tfrecord.py` of datitran/raccoon_dataset: pandas, rows grouped by image, edges in shares."""
+    root, shards, _ = data
+    to_csv.convert(shards, [], root / "out/labels.csv")
+    table = pandas.read_csv(root / "out/labels.csv")
+    assert list(table.columns[:8]) == ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"]
+    # The scripts know no image without objects: such rows have no class.
+    found = {
+        name: [
+            (row["class"], *(row[f"{axis}{side}"] / row[size] for side in ("min", "max") for axis, size in AXES))
+            for _, row in group.iterrows()
+        ]
+        for name, group in table.dropna(subset=["class"]).groupby("filename")
+    }
+    assert found == {
+        "b.jpg": [("r2-d2", 5.5 / 60, 45 / 90, 1, 1)],
+        "d.jpg": [("cup", 0, 0, 1, 1), ("a<b> & c", 1 / 64, 2 / 64, 3.25 / 64, 4 / 64)],
+        "e": [("cup", 4 / 40, 3 / 30, 1, 1)],
+        "sub/a.jpg": [("cup", 0.1, 0.25, 0.3, 0.75)],
+    }
+    sizes = {row.filename: (row.width, row.height) for row in table.itertuples()}
+    assert sizes == {"b.jpg": (60, 90), "c.png": (50, 50), "d.jpg": (64, 64), "e": (40, 30), "sub/a.jpg": (100, 80)}
+    with open(root / "out/labels.csv", encoding="utf-8", newline="") as stream:
+        (negative,) = [row for row in csv.DictReader(stream) if row["filename"] == "c.png"]
+    assert [negative[name] for name in ("class", "xmin", "ymin", "xmax", "ymax")] == [""] * 5
 
 
 # Images

@@ -11,7 +11,7 @@ from odtl.errors import Problem
 class Origin:
     """Where an image that is not a file yet can be had.
 
-    url:     an http or https address, or "tfrecord:{path}#{offset}+{length}" for one that lies in a record.
+    url:     an http or https address, or "tfrecord:{path}#{number}" for one that lies in a record.
     licence: as stated with it, "" if nothing is.
     source:  the page, provider or data set that it is from, "" if nothing is stated.
     sha256:  of its bytes, if that is known before it is fetched: else "".

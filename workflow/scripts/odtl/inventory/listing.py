@@ -10,7 +10,7 @@ from pathlib import Path
 
 from odtl.annotations.formats import FORMATS, Format
 from odtl.errors import InputError, Problem
-from odtl.file_cache import key_of, stat_key
+from odtl.file_cache import Report, key_of, print_progress, stat_key
 from odtl.inventory.folders import File, Tree, walk
 from odtl.inventory.kinds import opened
 from odtl.inventory.lists import SplitLists, list_files
@@ -105,6 +105,15 @@ def list_sources(data_config: Mapping, cache: Path | None = None) -> list[Source
     if problems:
         raise InputError(problems, HEADLINE)
     return sources
+
+
+def warn_of_lists(sources: Sequence[Source], report: Report | None) -> None:
+    """Tell of images that lists name and that are not there, on one line for each list; None prints to stderr."""
+    for source in sources:
+        # Of a list of addresses, none are there yet.
+        if source.lists and source.images and not source.urls:
+            for warning in source.lists.describe_missing(file[0] for file in source.images):
+                (report or print_progress)(f"Warning: {warning}")
 
 
 def _list_source(number: int, source: Mapping, cache: Path | None, problems: list[Problem]) -> Source:

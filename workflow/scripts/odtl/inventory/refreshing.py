@@ -18,7 +18,7 @@ from odtl import scratch
 from odtl.duplicates.groups_file import digest_of
 from odtl.file_cache import Report, is_settled, stat_key
 from odtl.inventory.entries import classes_in_use
-from odtl.inventory.listing import Source, list_sources
+from odtl.inventory.listing import Source, list_sources, warn_of_lists
 from odtl.inventory.manifests import CLASSES_FILE, ORIGINS_FILE, SHARD_CLASSES_FILE, write, write_some
 from odtl.inventory.misnamed import Misnamed, concerned
 from odtl.inventory.misnamed import kept as kept_misnamed
@@ -107,6 +107,7 @@ class _Refresh:
         self.settings = Settings(labels_config, cache, report)
         self.started = time.time_ns()
         self.sources = list_sources(data_config, cache)
+        warn_of_lists(self.sources, report)
         groups = digest_of(data_config["split"].get("groups"))
         self.identity = _digest(code_digest("inventory"), data_config, labels_config, groups)
 

@@ -15,7 +15,7 @@ from odtl.file_cache import Report
 from odtl.inventory.classes import Classifier
 from odtl.inventory.entries import image_entry, orphan_entry, remote_entry, row_entry
 from odtl.inventory.finding import find
-from odtl.inventory.listing import HEADLINE, Source, list_sources
+from odtl.inventory.listing import HEADLINE, Source, list_sources, warn_of_lists
 from odtl.inventory.misnamed import misnamed, problems_of
 from odtl.inventory.origins import digest_of_marks
 from odtl.inventory.pairing import Pairing, Unit, pair
@@ -113,6 +113,7 @@ def scan(
     """
     settings, started = Settings(labels_config, cache_path and Path(cache_path), report), time.time_ns()
     sources = list_sources(data_config, settings.cache)
+    warn_of_lists(sources, report)
     tables = read_tables(sources, settings.cache, started)
     lines, _ = all_lines(make_plan(sources, data_config, tables), settings)
     return inventory_of(lines, int(data_config["shards"]))
