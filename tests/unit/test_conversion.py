@@ -5,7 +5,6 @@ import io
 import json
 import os
 import tracemalloc
-from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -285,7 +284,7 @@ def test_coco_of_no_images(data):
 def test_memory_does_not_grow_with_the_number_of_images():
     def peak(count):
         first = BoxRow("x", 640, 480, "cup", 1, 2, 3, 4, False, False, False, "test", "x", "x.jpg", "0" * 64)
-        rows = (replace(first, filename=f"{index:06}.jpg") for index in range(count))
+        rows = (first._replace(filename=f"{index:06}.jpg") for index in range(count))
         found = ((LabelledImage(row, (row,) * 3), row.filename) for row in rows)
         with open(os.devnull, "w", encoding="utf-8") as stream:
             tracemalloc.start()
@@ -294,7 +293,8 @@ def test_memory_does_not_grow_with_the_number_of_images():
             tracemalloc.stop()
         return most
 
-    peak(10)
+    # Python keeps some thousand tuples that are no more, for new ones.
+    peak(8000)
     assert peak(8000) < 1.2 * peak(2000)
 
 
@@ -706,12 +706,12 @@ def test_the_workflow_reads_what_it_has_written(data, kind):
         expected["sub_a.jpg"] = expected.pop("sub/a.jpg")
         expected = {f"test/{name}": value for name, value in expected.items()}
     if kind == "csv":
-        # In a folder, a file without an ending is no image.
-        del expected["e.png"]
+        # The file in the folder has no ending.
+        expected["e"] = expected.pop("e.png")
     assert found == expected
     crowds = {row.filename: row.crowd for image in iterate_images([table]) for row in image.boxes if row.crowd}
     assert crowds == ({"d.jpg": True} if kind in ("coco", "csv") else {})
-    # Nothing has to be repaired, but for the file that is turned, which a table leaves as it is.
+    # Nothing has to be repaired, but for files that are turned or have no ending, which a table leaves as they are.
     with open(ledger_csv, encoding="utf-8", newline="") as stream:
         reasons = {row["reason"] for row in csv.DictReader(stream)}
-    assert reasons <= ({"exif_turned", "image_missing"} if kind == "csv" else set())
+    assert reasons <= ({"exif_turned", "image_wrong_extension"} if kind == "csv" else set())
