@@ -14,7 +14,7 @@ train_config {
 """
 TARGETS = ("results/detector/pipeline_config.txt", "results/detector/experiment.yaml")
 CONFIG = {
-    "data": {"sources": [{"format": "voc", "images": "images", "split": "train"}], "shards": 1},
+    "data": {"sources": [{"format": "voc", "images": "images", "split": "train"}], "shards": 1, "gaps": "report"},
     "training": {"warmup_steps": 5},
     "experiments": {"detector": {"model": "demo", "pipeline_config": "old.config", "validation_interval": 20}},
 }

@@ -8,6 +8,7 @@ import pytest
 from odtl.annotations import coco
 from odtl.annotations.model import Annotation, Origin
 from odtl.errors import InputError
+from odtl.inventory import reading
 
 CATEGORIES = [{"id": 0, "name": "cup"}, {"id": 7, "name": " leaf "}, {"id": 90, "name": "unused"}]
 
@@ -209,3 +210,26 @@ def test_file_of_another_kind_is_refused(save, content, field, found):
         coco.read(save(content))
     (problem,) = caught.value.problems
     assert (problem.field, problem.found) == (field, found)
+
+
+def test_short_way_to_the_inventory_packs_what_the_long_one_does(save):
+    images = [image(1, "a.jpg"), image(2, "b.jpg", coco_url="https://x/b.jpg"), image(3, "c.jpg"), image(4, "d.jpg")]
+    many = [box(4, 0, index, 2, 3, 4.5) for index in range(30)]
+    boxes = [
+        box(1, 0, 1, 2, 3, 4),
+        box(1, 7, 1.5, 2.0, 3.25, 4),
+        box(2, 0, 1, 2, 3, 4),
+        box(3, 0, 5, 6, 7, 8, iscrowd=1),
+    ]
+    path = save(
+        document([*images, image(5, "none.jpg"), image(1, "twice.jpg")], [*boxes, *many, box(3, 0, "x", 2, 3, 4)])
+    )
+    short, long = reading.read_table("coco", path), reading.tabled(coco.read(path))
+    # As text: NaN equals NaN there.
+    assert repr(short) == repr(long)
+    assert short["annotations"]["a.jpg"] == [
+        *("a.jpg", 640, 480, ((1, 2, 4, 6), (1.5, 2, 4.75, 6)), ("cup", "leaf"), (False,) * 2, (False,) * 2, {})
+    ]
+    assert [type(edge) for edge in short["annotations"]["a.jpg"][3][1]] == [float, int, float, int]
+    assert short["annotations"]["c.jpg"][7] == {"crowd": [True, False]}
+    assert len(short["annotations"]["d.jpg"][5]) == 30

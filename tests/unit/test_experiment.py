@@ -321,3 +321,22 @@ def test_file_with_an_unknown_key_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         read_experiment(path, FACTORY)
     assert caught.value.problems[0].file == str(path)
+
+
+@pytest.mark.parametrize(
+    ("size", "fitting"), [(300, "256 or 320, for example"), (40, "64, for example"), (1000, "960 or 1024, for example")]
+)
+def test_size_that_the_model_is_not_built_for_is_refused(size, fitting):
+    with pytest.raises(InputError) as caught:
+        build(schedule={**SCHEDULE, "image_size": size})
+    (problem,) = caught.value.problems
+    assert (problem.field, problem.found) == ("image_size", f"{size} x {size}")
+    assert problem.cure == f"This model takes multiples of 64: {fitting}."
+
+
+def test_size_of_an_override_is_named_as_such():
+    with pytest.raises(InputError, match=r"task.model.input_size: found 256 x 300"):
+        build(
+            schedule={**SCHEDULE, "image_size": None},
+            overrides={"task": {"model": {"input_size": [256, 300, 3]}}},
+        )

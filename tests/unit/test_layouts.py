@@ -290,7 +290,7 @@ def tables(monkeypatch):
 
     class Module:
         @staticmethod
-        def read(path):
+        def read(path, plain=None):
             with open(path, encoding="utf-8") as stream:
                 return held[stream.read()]
 

@@ -102,27 +102,26 @@ def _clean_box(
     # Most are as they should be, and there may be millions. NaN is in no order with anything.
     if transform.changes_nothing and 0 <= xmin <= xmax <= width and 0 <= ymin <= ymax <= height and _has_area(box):
         return box, []
-    before = box_text(box)
     if not all(map(math.isfinite, box)):
-        return None, [("box_not_a_number", "a coordinate that is no number", "box left out", before, "")]
+        return None, [("box_not_a_number", "a coordinate that is no number", "box left out", box_text(box), "")]
     findings = []
     if xmin > xmax or ymin > ymax:
         xmin, xmax = sorted((xmin, xmax))
         ymin, ymax = sorted((ymin, ymax))
         after = box_text((xmin, ymin, xmax, ymax))
-        findings.append(("box_inverted", "edges in the wrong order", "edges exchanged", before, after))
+        findings.append(("box_inverted", "edges in the wrong order", "edges exchanged", box_text(box), after))
     upright = transform((xmin, ymin, xmax, ymax))
     if not all(map(math.isfinite, upright)) or not _has_area(upright):
-        return None, [*findings, ("box_empty", "a box without area", "box left out", before, "")]
+        return None, [*findings, ("box_empty", "a box without area", "box left out", box_text(box), "")]
     clipped = (max(upright[0], 0), max(upright[1], 0), min(upright[2], width), min(upright[3], height))
     if not _has_area(clipped):
         found = f"a box wholly outside the image of {width} x {height}"
-        return None, [*findings, ("box_outside", found, "box left out", before, "")]
+        return None, [*findings, ("box_outside", found, "box left out", box_text(box), "")]
     if clipped != upright:
         excess = max(-upright[0], -upright[1], upright[2] - width, upright[3] - height)
         found = f"a box that leaves the image of {width} x {height} by {number_text(round(excess, 3))} px"
         done = "cut at the image's edge" + (" (a tool's rounding)" if excess <= ROUNDING else "")
-        findings.append(("box_clipped", found, done, before, box_text(clipped)))
+        findings.append(("box_clipped", found, done, box_text(box), box_text(clipped)))
     return clipped, findings
 
 

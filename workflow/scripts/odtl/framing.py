@@ -184,6 +184,8 @@ def _choose_frame(line: Line, info: ImageInfo) -> tuple[bool, LedgerRow]:
 
 def _whole_share(edge: float) -> float:
     """Return 0 or 1 for a share that differs from it by how it was written."""
+    if SHARE_ROUNDING < edge < 1 - SHARE_ROUNDING:
+        return edge
     return next((end for end in (0.0, 1.0) if abs(edge - end) <= SHARE_ROUNDING), edge)
 
 

@@ -5,21 +5,23 @@ top left corner, continuous.
 """
 
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from odtl.annotations.json_file import flag, in_brief, mapping, number, place_of, read_json, sequence, text, unreadable
 from odtl.annotations.json_file import whole_number as size
-from odtl.annotations.model import Annotation, Origin, Table, TableProblem, plain_annotation
+from odtl.annotations.model import Annotation, Origin, Table, TableProblem
 from odtl.annotations.outlines import NO_BOX, Box, around_polygons, around_runs
 from odtl.annotations.web import is_address
 from odtl.errors import Problem
 
-# Flags of so many objects; most images share theirs.
-_NONE = tuple((False,) * count for count in range(20))
 _EXPECTED = 'An object with the lists "images", "annotations" and "categories" is expected.'
 
 
-def read(path: str | os.PathLike) -> Table:
+# From an image's name, width, height, boxes and labels to what is to stand for it.
+Plain = Callable[[str, int | None, int | None, list[Box], list[str]], object]
+
+
+def read(path: str | os.PathLike, plain: Plain | None = None) -> Table:
     """Read a file, as written: boxes are (xmin, ymin, xmax, ymax) in pixels, in the order of the file.
 
     An annotation without `bbox` gets the box around its `segmentation`: polygons, or run lengths, packed or not. A
@@ -30,6 +32,9 @@ def read(path: str | os.PathLike) -> Table:
     Reported are: what names no image that is listed; images that share a name or an id; annotations of a category that
     is not listed, or whose id several have; boxes that are their own outline upside down (they stay as written).
 
+    plain: makes what is in the table for each image with neither crowd nor origin, in place of an `Annotation`: most
+           are such, and there may be hundreds of thousands.
+
     Raises InputError for a file that cannot be read at all: no JSON, no such lists.
     """
     path = os.fspath(path)
@@ -39,7 +44,7 @@ def read(path: str | os.PathLike) -> Table:
     for name in ("images", "annotations"):
         if not isinstance(document.get(name), list):
             raise unreadable(path, name, in_brief(document.get(name)), _EXPECTED)
-    return _Reader(path, document).table()
+    return _Reader(path, document).table(plain)
 
 
 class _Image:
@@ -75,8 +80,8 @@ class _Image:
 
     def annotation(self, path: str) -> Annotation:
         boxes, labels = tuple(self.boxes), tuple(self.labels)
-        none = _NONE[len(boxes)] if len(boxes) < len(_NONE) else (False,) * len(boxes)
-        annotation = plain_annotation(path, self.name, self.width, self.height, boxes, labels, none, none)
+        none = (False,) * len(boxes)
+        annotation = Annotation(path, self.name, self.width, self.height, boxes, labels, none, none)
         if self.origin is None and not self.crowd:
             return annotation
         crowds = frozenset(self.crowd)
@@ -104,7 +109,7 @@ class _Reader:
         self._doubtful: dict[Hashable, str] = {}
         self._nowhere: dict[str, list[int]] = {}
 
-    def table(self) -> Table:
+    def table(self, plain: Plain | None) -> Table:
         self._list_categories()
         self._list_images()
         self._place_annotations()
@@ -117,10 +122,16 @@ class _Reader:
                 image.tell("annotation_ambiguous", f"{image.place}.file_name", found, cure)
             if image.wrong:
                 problems += [self._problem(image.name, *wrong) for wrong in image.wrong]
-        return Table(
-            {name: image.annotation(self._path) for name, image in annotations.items()},
-            (*problems, *self._loose, *self._lost()),
-        )
+        if plain is None:
+            made = {name: image.annotation(self._path) for name, image in annotations.items()}
+        else:
+            made = {
+                name: image.annotation(self._path)
+                if image.origin is not None or image.crowd
+                else plain(name, image.width, image.height, image.boxes, image.labels)
+                for name, image in annotations.items()
+            }
+        return Table(made, (*problems, *self._loose, *self._lost()))
 
     def _problem(self, name: str, reason: str, field: str, found: str, cure: str) -> TableProblem:
         return TableProblem(name, reason, Problem(self._path, field, found, cure))

@@ -60,14 +60,6 @@ class Annotation(NamedTuple):
     origin: Origin | None = None
 
 
-_REST = tuple(Annotation(""))[8:]
-
-
-def plain_annotation(*fields: object) -> Annotation:
-    """Return an annotation from its first eight fields: what `Annotation` does with them, in a third of the time."""
-    return tuple.__new__(Annotation, fields + _REST)
-
-
 @dataclass(frozen=True)
 class TableProblem:
     """What is wrong with one entry of a file that annotates many images, or with one image's entries together.

@@ -121,7 +121,6 @@ class Store:
             os.makedirs(parent, exist_ok=True)
             self._folders.add(parent)
         temporary = f"{parent}/.{name}.{self._mark}"
-
         try:
             linked = self._link(temporary, data, sha256)
             if not linked:

@@ -1,6 +1,7 @@
 """What each file of the sources holds, by format: an image's digest, an annotation's content, a table's rows."""
 
 import hashlib
+from collections.abc import Sequence
 from types import ModuleType
 
 from odtl.annotations.model import Annotation, Table, TableProblem
@@ -22,7 +23,9 @@ def read_table(kind: str, path: str) -> dict[str, object]:
 
     Raises InputError for a file that cannot be read at all.
     """
-    return tabled(_table_module(kind).read(path))
+    module = _table_module(kind)
+    # The largest files are COCO's: without a detour for each image, that takes a quarter less.
+    return tabled(module.read(path, _pack_plain) if kind == "coco" else module.read(path))
 
 
 def tabled(table: Table) -> dict[str, object]:
@@ -37,7 +40,9 @@ def tabled(table: Table) -> dict[str, object]:
         row = [entry.reason, entry.problem.field, entry.problem.found, _done(entry)]
         problems.setdefault(entry.filename, []).append(row)
     loose = problems.pop("", [])
-    annotations = {name: _pack(entry, name) for name, entry in table.annotations.items()}
+    annotations = {
+        name: entry if type(entry) is list else _pack(entry, name) for name, entry in table.annotations.items()
+    }
     return {"annotations": annotations, "problems": problems, "loose": loose}
 
 
@@ -45,10 +50,10 @@ def _table_module(kind: str) -> ModuleType:
     """Return the module whose `read(path)` returns what a file of this format holds as a `Table`."""
     # One at a time: what a format needs is loaded for its own sources only.
     match kind:
-        case "csv":
-            from odtl.annotations import csv_table as module
         case "coco":
             from odtl.annotations import coco as module
+        case "csv":
+            from odtl.annotations import csv_table as module
         case "labelbox":
             from odtl.annotations import labelbox as module
         case "cloud_annotations":
@@ -122,14 +127,29 @@ READERS = {"image": _read_image, "voc": _read_voc, "yolo": _read_yolo}
 
 
 def _pack(annotation: Annotation, name: str = "") -> list:
-    boxes = annotation[4]
+    extra = {} if annotation[8:] == _NOTHING_ELSE else _extra(annotation, name)
+    return [*annotation[1:4], _shortened(annotation.boxes), *annotation[5:8], extra]
+
+
+def _pack_plain(name: str, width: int | None, height: int | None, boxes: list, labels: list[str]) -> list:
+    """Pack what is said of an image that has nothing else and no flags; as `_pack` does."""
+    count = len(boxes)
+    # Most images share their flags.
+    none = _NONE[count] if count < _MOST_SHARED else (False,) * count
+    return [name, width, height, _shortened(boxes), tuple(labels), none, none, {}]
+
+
+_MOST_SHARED = 20
+_NONE = tuple((False,) * count for count in range(_MOST_SHARED))
+
+
+def _shortened(boxes: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
+    """Return boxes whose whole edges are integers."""
     # Most have nothing to be made shorter, and there may be millions.
     for xmin, ymin, xmax, ymax in boxes:
         if not (type(xmin) is type(ymin) is type(xmax) is type(ymax) is int):
-            boxes = tuple([_short(box) for box in boxes])
-            break
-    extra = {} if annotation[8:] == _NOTHING_ELSE else _extra(annotation, name)
-    return [*annotation[1:4], boxes, *annotation[5:8], extra]
+            return tuple([_short(box) for box in boxes])
+    return tuple(boxes)
 
 
 def _short(box: tuple[float, ...]) -> tuple[float, ...]:
