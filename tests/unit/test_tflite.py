@@ -23,8 +23,8 @@ from odtl.tflite.running import run_tflite
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 PADDING = (255 * 0.485, 255 * 0.456, 255 * 0.406)
-# Of the pairs of detections that score 0.3 or more: the least IoU, and the largest difference of scores. In int8, 0.91 and
-# 0.10 were measured.
+# Of the pairs of detections that score 0.3 or more: the least IoU, and the largest difference of scores. In int8,
+# 0.91 and 0.10 were measured.
 CLOSE = {"float32": (0.9999, 1e-5), "float16": (0.99, 0.005), "dynamic": (0.85, 0.05), "int8": (0.75, 0.2)}
 
 
