@@ -10,6 +10,8 @@ from odtl import onnx
 from odtl.detector import Detector
 from odtl.errors import InputError
 
+IMAGES = pretrained_detector.IMAGES[:8]
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
@@ -18,14 +20,14 @@ def exported(tmp_path_factory):
     model, config, classes = pretrained_detector.load()
     path = tmp_path_factory.mktemp("onnx") / "detector.onnx"
     onnx.convert(model, config, classes, path)
-    return path, classes, pretrained_detector.detect(model, config, pretrained_detector.IMAGES)
+    return path, classes, pretrained_detector.detect(model, config, IMAGES)
 
 
 def test_finds_just_what_the_model_finds(exported):
     path, classes, reference = exported
     detector = Detector.load(path)
     assert detector.names == {number: name for name, number in classes.items()}
-    for image, wanted in zip(pretrained_detector.IMAGES, reference, strict=True):
+    for image, wanted in zip(IMAGES, reference, strict=True):
         (found,) = detector.detect(image[None])
         assert found.classes.tolist() == wanted.classes.tolist()
         np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-4)
@@ -35,7 +37,7 @@ def test_finds_just_what_the_model_finds(exported):
 
 def test_batch_is_detected_as_a_whole(exported):
     run, _ = onnx.run_onnx(exported[0], threads=1)
-    image = pretrained_detector.IMAGES[0]
+    image = IMAGES[0]
     both, one = run(np.stack([image[:, ::-1], image])), run(image[None])
     for name, values in one.items():
         np.testing.assert_allclose(both[name][1], values[0], atol=1e-5)
