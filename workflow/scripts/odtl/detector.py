@@ -13,7 +13,7 @@ from odtl.detections import Detections, from_outputs
 from odtl.errors import InputError, Problem
 from odtl.label_map import read_label_map
 from odtl.serving import INPUT, OUTPUTS
-from odtl.tflite import running as tflite
+from odtl.tflite.running import SUFFIX, class_names, run_tflite
 
 LABEL_MAP = "label_map.pbtxt"
 METADATA = "metadata.json"
@@ -36,27 +36,26 @@ class Detector:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Detector":
-        """Load a SavedModel, a frozen graph, a TFLite or an ONNX file with its label map.
+        """Load a SavedModel, a frozen graph or a TFLite file with its label map.
 
         path: an export folder (its SavedModel is taken), a SavedModel's folder, a frozen graph's .pb file, or a .tflite
-        or .onnx file, which need no TensorFlow. The label map is looked for beside it, or in the SavedModel's own
-        `assets.extra`; where there is a metadata file, both must name the same classes. TFLite and ONNX files have
-        their classes in themselves (see `tflite.running.class_names`).
+        file, which needs no TensorFlow. The label map is looked for beside it, or in the SavedModel's own
+        `assets.extra`; where there is a metadata file, both must name the same classes. A TFLite file has its labels
+        in itself (see `tflite.running.class_names`).
         Raises InputError where something is missing, damaged, or does not fit together.
         """
         path = Path(path)
         if (path / SAVED_MODEL).is_dir():
             path = path / SAVED_MODEL
         if not path.exists():
-            cure = (
-                f"Name a folder with a SavedModel, a frozen graph such as {FROZEN_GRAPH}, or a .tflite or .onnx file."
-            )
+            cure = f"Name a folder with a SavedModel, a frozen graph such as {FROZEN_GRAPH}, or a .tflite file."
             raise InputError(Problem(str(path), "detector", "nothing there", cure))
-        if path.is_file() and path.suffix == tflite.SUFFIX:
-            return cls(tflite.class_names(path), str(path), tflite.run_tflite(path))
-        if path.is_file() and path.suffix == onnx.SUFFIX:
-            run, names = onnx.run_onnx(path)
-            return cls(_class_names(path) if names is None else names, str(path), run)
+        if path.suffix == SUFFIX and path.is_file():
+            return cls(class_names(path), str(path), run_tflite(path))
+        if path.suffix == onnx.SUFFIX and path.is_file():
+            # It needs no TensorFlow, either, and has its classes in itself.
+            run, classes = onnx.run_onnx(path)
+            return cls(_class_names(path) if classes is None else classes, str(path), run)
         names = _class_names(path)
         return cls(names, str(path), _run_saved_model(path) if path.is_dir() else _run_frozen_graph(path))
 
