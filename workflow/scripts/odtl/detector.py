@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from odtl import onnx
 from odtl.detections import Detections, from_outputs
 from odtl.errors import InputError, Problem, said_by
 from odtl.files import sha256_of
@@ -54,6 +55,10 @@ class Detector:
             raise InputError(Problem(str(path), "detector", "nothing there", cure))
         if path.suffix == SUFFIX and path.is_file():
             return cls(class_names(path), str(path), run_tflite(path))
+        if path.suffix == onnx.SUFFIX and path.is_file():
+            # It needs no TensorFlow, either, and has its classes in itself.
+            run, classes = onnx.run_onnx(path)
+            return cls(_class_names(path) if classes is None else classes, str(path), run)
         names = _class_names(path)
         return cls(names, str(path), _run_saved_model(path) if path.is_dir() else _run_frozen_graph(path))
 

@@ -49,7 +49,9 @@ def convert(
         # What is added is 0 after the normalisation.
         tuple(255 * mean for mean in preprocessing.mean),
     )
-    serving = _serving(tf, model, config, preprocessing)
+    # Before the model is traced, which takes a while.
+    examples = _examples(calibration_images, settings) if precision == "int8" else None
+    serving = _serving(tf, model, config)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([serving.detect.get_concrete_function()], serving)
     converter.allow_custom_ops = True
     if precision != "float32":
@@ -57,7 +59,7 @@ def convert(
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision == "int8":
-        converter.representative_dataset = _examples(calibration_images, settings)
+        converter.representative_dataset = examples
         converter.inference_input_type = tf.uint8
     description = f"A detector of {len(classes)} class(es), {precision}."
     data = with_metadata(converter.convert(), labels_of(classes), settings, description)
@@ -83,8 +85,9 @@ def _examples(images: Iterable[np.ndarray], settings: Settings) -> Callable[[], 
     return lambda: iter([[pixels] for pixels in inputs])
 
 
-def _serving(tf, model, config, preprocessing):
+def _serving(tf, model, config):
     """Return a tf.Module whose function `detect` is to be converted."""
+    preprocessing = preprocessing_of(config)
     anchors = _anchors(model, preprocessing.padded_size)
     raw = _frozen_outputs(tf, model, preprocessing, config.task.model.num_classes)
     find = _post_processing(tf, config.task.model)
