@@ -34,12 +34,14 @@ WATCH = """
 import json, os, sys, time
 import orbit
 call = orbit.StandardTrainer.train
+# train.py is given other arguments.
+marks = sys.argv[1]
 def train(self, steps):
     clock, processor = time.time(), time.process_time()
     found = call(self, steps)
     entry = dict(steps=int(steps), at=time.time(), seconds=time.time() - clock, cpu=time.process_time() - processor)
     entry["cpu_so_far"] = time.process_time()
-    with open(sys.argv[1], "a") as file:
+    with open(marks, "a") as file:
         file.write(json.dumps(entry) + "\\n")
     return found
 orbit.StandardTrainer.train = train
