@@ -203,6 +203,10 @@ def _formats(add: _Folder) -> None:
     ]:
         stem, extension = os.path.splitext(name)
         add.add(f"{stem}_{extension[1:]}{extension}", (*converted, before, f"8-bit RGB {after}"), image=data)
+    add.add("jfif.jfif")
+    add.add("noext", named)
+    add.add("lost_noext", ("unlabelled", "", "", ""), xml=None)
+    add.add("phone.heic", ("image_not_an_image", "image", "", ""), image=b"\0\0\0\x18ftypheic" + bytes(64))
     real = encode(Image.fromarray(np.ones((48, 64), np.float32)), "TIFF")
     add.add("real.tif", ("image_unsupported", "image", "", ""), image=real)
 
@@ -225,7 +229,8 @@ def _names(add: _Folder) -> None:
     # One name on some file systems; two images with a box each, on this one.
     add.add("Case.jpg", image=encode(picture((2, 2, 12, 12))), objects=[("disc", (2, 2, 12, 12))])
     add.add("case.jpg")
-    add.add("other.jpg", filename="exif_1.jpg")
+    add.add("other.jpg", ("filename_of_another", "filename", "", ""), filename="exif_1.jpg")
+    add.add("stale.jpg", filename="as_it_was_called.jpg")
     add.add("whispered.jpg", ("matched_by_filename", "filename", "", ""), xml=None)
     (add.path / "WHISPERED.xml").write_text(voc_xml("WHISPERED.JPG", SIZE, [("disc", BOX)]), encoding="utf-8")
     for name, stated in (("bare", "bare"), ("windows", "C:\\Users\\me\\images\\windows.jpg")):

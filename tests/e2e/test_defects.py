@@ -62,7 +62,7 @@ def test_every_image_is_accounted_for(made):
     card = json.loads((project.folder / "results/dataset/card.json").read_text(encoding="utf-8"))
     kept = count - len(repaired) - len(rejected)
     assert card["images"] == {"in": count, "kept": kept, "repaired": len(repaired), "rejected": len(rejected)}
-    assert (count, kept, len(repaired), len(rejected)) == (94, 23, 47, 24)
+    assert (count, kept, len(repaired), len(rejected)) == (99, 24, 49, 26)
     assert sum(split["negatives"] for split in card["splits"].values()) == 2
     assert any("'Case.jpg' and 'case.jpg' differ only in case" in text for text in card["warnings"])
 
@@ -131,7 +131,12 @@ def test_strict_tells_all_defects_at_once_and_stops_before_the_training(made):
     expected = Counter(row[1] for row in rows)
     # Snakemake shows the job's log again where it tells of the failure.
     assert set(told) == set(expected) and all(told[reason] % expected[reason] == 0 for reason in expected)
-    assert f"data.strict is on, and {len(rows)} thing(s) had to be repaired or rejected" in run.output
+    # Most of these images are one picture, labelled otherwise; two names differ in case only.
+    copies = read_csv(project.folder / "results/dataset/copies.csv")
+    count = len(rows) + sum(row["same_boxes"] == "0" for row in copies) + 1
+    assert count > len(rows) + 10
+    assert f"data.strict is on, and {count} thing(s) had to be repaired or rejected, or cannot be told" in run.output
+    assert "Case.jpg: file name: found a name that differs from case.jpg only in case or accents" in run.output
     assert not (project.folder / "results/detector/checkpoint").exists()
     assert not (project.folder / "results/dataset/strict.json").exists()
 
@@ -144,7 +149,8 @@ def test_check_shows_what_strict_refuses(tmp_path):
     run = project.snakemake("check")
     assert run.status == 0, run.output
     assert "12 images: 11 kept, 0 repaired, 1 rejected" in run.output
-    assert "data.strict is on: a training will be refused, for 1 thing(s) in the ledger" in run.output
+    told = "a training will be refused, for 1 thing(s) in the ledger, results/dataset/repairs.csv."
+    assert f"data.strict is on: {told}" in run.output
     assert (tmp_path / "results/dataset/check.html").stat().st_size > 1000
     for target in ("all", "data", "converted", "converted_csv"):
         assert project.plan(target).jobs["check_strict"] == 1

@@ -45,7 +45,8 @@ STEMS = (
     "#1%20",
     "1\n2",
 )
-IMAGES = (".jpg", ".png", ".JPG")
+# The last two tell nothing: there, first bytes decide.
+IMAGES = (".jpg", ".png", ".JPG", ".jfif", ".shot", "")
 TABLES = ("t/labels.csv", "t/train.csv")
 LABELS = ("cup", "mug", "Cup", "cup holder", "caf\u00e9", "")
 LOOKS = ("red", "blue", "lime", "taller", "turned", "cut off", "not an image", "empty")

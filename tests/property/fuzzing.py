@@ -26,14 +26,16 @@ import numpy as np
 from PIL import Image
 
 from helpers import voc_xml
-from odtl import cleaning, images
+from odtl import cleaning, images, label_map
 from odtl.annotations import tfrecord, yolo_names
-from odtl.errors import InputError
+from odtl.duplicates import groups_file
+from odtl.errors import InputError, Problem
 from odtl.images import ImageInfo
 from odtl.inventory import reading
 from odtl.inventory.claims import Claim, file_claim, table_claims
 from odtl.inventory.classes import Classifier
 from odtl.inventory.entries import image_entry
+from odtl.inventory.lists import SplitLists
 from odtl.manifest import parse_line
 from odtl.repairs import STATUS_OF
 from odtl.tf_example import frame, serialize
@@ -44,6 +46,7 @@ SECONDS_EACH = 20
 MEMORY = 3 * 2**30
 _INFOS = (ImageInfo("JPEG", 64, 48), ImageInfo("JPEG", 48, 64, orientation=6))
 _MOST_LINES = 20
+_LABELS = ({}, {"classes": ["Cup", *(f"class {number}" for number in range(100))], "aliases": {"leaf": "class 1"}})
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,17 @@ def damaged(content: bytes, damages: Sequence[Damage], tokens: Sequence[bytes]) 
 
 
 def attempt(target: Target, content: bytes, folder: str) -> None:
-    """Read a file with that content; anything but a result, InputError or ImageError is raised."""
+    """Read a file with that content; anything but a result, InputError or ImageError is raised, and TooSlowError."""
     path = os.path.join(folder, target.name)
     Path(path).write_bytes(content)
-    with contextlib.suppress(InputError, images.ImageError):
-        target.read(path)
+    before = signal.signal(signal.SIGALRM, _too_slow)
+    signal.alarm(SECONDS_EACH)
+    try:
+        with contextlib.suppress(InputError, images.ImageError):
+            target.read(path)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def annotation_of_one(kind: str) -> Callable[[str], None]:
@@ -120,8 +129,16 @@ def annotations_of_many(kind: str) -> Callable[[str], None]:
 
 
 def check_line(claim: Claim) -> None:
-    """Take an annotation through all that happens to it before it meets its image, and lay it on two images."""
-    entry = image_entry("a.jpg", "a.jpg", "0" * 64, claim, (), Classifier({}), None)
+    """Take an annotation through all that happens to it before it meets its image, and lay it on two images.
+
+    Once with every label a class, and once with a fixed list.
+    """
+    for labels in _LABELS:
+        _check_line(claim, Classifier(labels))
+
+
+def _check_line(claim: Claim, classify: Classifier) -> None:
+    entry = image_entry("a.jpg", "a.jpg", "0" * 64, claim, (), classify, None)
     text = json.dumps({**entry.line, "id": "a.jpg", "group": "a.jpg"}).encode("utf-8")
     line = parse_line(text.decode("utf-8"))
     assert all(problem.reason in STATUS_OF for problem in line.problems)
@@ -138,6 +155,27 @@ def read_names(path: str) -> None:
     """Read the names of classes."""
     names = yolo_names.read_names(path)
     assert all(isinstance(name, str) for name in names)
+
+
+def read_lists(path: str) -> None:
+    """Read a list of the images of a split."""
+    problems: list[Problem] = []
+    lists = SplitLists.read([("train", (os.path.basename(path), path, None))], "data.sources[0].split_lists", problems)
+    for found in list(lists.entries.values())[:_MOST_LINES]:
+        assert lists.split_of(f"{found[0][0]}.jpg") in ("train", None)
+
+
+def read_groups(path: str) -> None:
+    """Read the groups that keep images together."""
+    # What it read last is kept by path and digest.
+    groups = groups_file.read_groups(path, groups_file.digest_of(path))
+    assert all(image and group.name for image, group in groups.items())
+
+
+def read_label_map(path: str) -> None:
+    """Read a label map, and write it as it was read."""
+    found = label_map.read_label_map(path)
+    assert label_map.parse(label_map.format(found), path) == found
 
 
 def read_image(path: str) -> None:
@@ -232,6 +270,10 @@ _TABLE = (
 )
 _ADDRESSES = b"url,class,license,source,split\nhttp://x/a.jpg,cup,CC0,http://x,train\nhttps://x/b.png?c=1,,,,\n"
 _YOLO = b"0 0.5 0.5 0.25 0.25\n1 0.1 0.2 0.3 0.4 0.9\n1 0.1 0.1 0.5 0.2 0.3 0.9\n"
+_LIST = b"d/a.jpg\nimages/train/b c.jpg\n\xc3\xa9.png\n\n"
+_OF_LISTS = (b'"', b",", b"train", b"val\n", b"image", b"group", b"\n\n", *_TEXTS)
+_OF_MAP = (b"item {", b"}", b"{" * 300, b"id: 1", b"name: 'x'", b'display_name: "\\n\\377"', b"#", b"'", b"\\")
+_LABEL_MAP = b"item {\n  id: 1\n  name: 'cup'\n}\nitem {\n  name: \"l\\\"eaf\"\n  id: 2 # no\n  display_name: 'x'\n}\n"
 _YAML = b"path: ../d\ntrain: images/train\nval:\n  - a\n  - b\nnc: 2\nnames:\n  0: cup\n  1: 'leaf'\n"
 
 _OF_JSON = (
@@ -367,6 +409,9 @@ TARGETS = {
                 ("label_studio", (_as_json(_TASKS),)),
             )
         ),
+        Target("train.txt", read_lists, (_LIST, b"d/a.jpg 1\nd/b c.jpg -1\n"), (b" 1", b" -1", *_NUMBERS, *_TEXTS)),
+        Target("groups.csv", read_groups, (b'image,group,split\na.jpg,g1,train\n"b, c.jpg",g1,train\n',), _OF_LISTS),
+        Target("label_map.pbtxt", read_label_map, (_LABEL_MAP,), (*_OF_MAP, *_NUMBERS, *_TEXTS)),
         Target("image", read_image, tuple(_pictures()), (*_OF_PROTO, *_TEXTS)),
     )
 }
@@ -391,12 +436,10 @@ def main(kind: str, seconds: float, seed: int) -> None:
     for module in ("odtl.annotations." + name for name in _MODULES):
         importlib.import_module(module)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    signal.signal(signal.SIGALRM, _too_slow)
     until, count = time.monotonic() + seconds, 0
     with tempfile.TemporaryDirectory() as folder:
         while time.monotonic() < until:
             content = damaged(generator.choice(target.seeds), random_damages(generator), target.tokens)
-            signal.alarm(SECONDS_EACH)
             try:
                 attempt(target, content, folder)
             except BaseException:
@@ -404,8 +447,6 @@ def main(kind: str, seconds: float, seed: int) -> None:
                 kept.write_bytes(content)
                 print(f"{kind}: input {count} fails; it is kept in {kept}", file=sys.stderr)
                 raise
-            finally:
-                signal.alarm(0)
             count += 1
     print(count)
 

@@ -1,10 +1,15 @@
 """Real annotations in JSON, in absolute numbers: COCO, Labelbox, Cloud Annotations, Label Studio."""
 
+import io
 import json
 from collections import Counter
+from urllib.parse import urlsplit
 
 import pytest
+from loopback import serving_site
+from PIL import Image
 
+from helpers import Project
 from odtl import inventory
 from odtl.annotations import coco, labelbox
 from odtl.annotations.model import Annotation, Origin
@@ -128,6 +133,34 @@ def test_labelbox(real_data):
             origin=Origin(url, "", "Example Tesla Dataset"),
         )
     }
+
+
+def test_labelbox_to_coco(tmp_path, real_data):
+    """The export itself, with any picture at its address: boxes count from the upper edge in the end."""
+    home = data_set(real_data, "labelbox_fixture")
+    (record,) = json.loads((home / "v3_wkt_rectangle.json").read_text(encoding="utf-8"))
+    stream = io.BytesIO()
+    Image.new("RGB", (1440, 810), "gray").save(stream, "JPEG")
+    path = urlsplit(record["Labeled Data"]).path
+    with serving_site({path: stream.getvalue()}) as site:
+        record["Labeled Data"] = f"{site.base}{path}"
+        (tmp_path / "export.json").write_text(json.dumps([record]), encoding="utf-8")
+        project = Project(
+            tmp_path,
+            data={"sources": [{"name": "tesla", "format": "labelbox", "annotations": "export.json"}], "shards": 1},
+            fetch={"allow_addresses": ["127.0.0.0/8"]},
+        )
+        done = project.snakemake("converted_labelbox")
+        assert done.status == 0, done.output[-4000:]
+        assert site.asked == [path]
+    content = json.loads((tmp_path / "results/converted/labelbox/tesla.json").read_text(encoding="utf-8"))
+    (image,), (box,), (category,) = (content[name] for name in ("images", "annotations", "categories"))
+    assert (image["file_name"], image["width"], image["height"]) == (record["Labeled Data"], 1440, 810)
+    assert (box["image_id"], box["category_id"]) == (image["id"], category["id"])
+    assert category["name"] == "Car"
+    # The outline is from (356, 74) to (1198, 420), counted from the lower edge.
+    assert box["bbox"] == [356, 810 - 420, 1198 - 356, 420 - 74]
+    assert box["area"] == 842 * 346
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import io
 import json
 import os
 import tracemalloc
-from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
+import pandas
 import pytest
 import supervision as sv
 import yaml
@@ -43,6 +43,9 @@ def draw(path, size, left="red", right="blue", **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **{"quality": 95, **options} if path.suffix == ".jpg" else options)
     return path
+
+
+AXES = (("x", "width"), ("y", "height"))
 
 
 def turned(path, size):
@@ -281,7 +284,7 @@ def test_coco_of_no_images(data):
 def test_memory_does_not_grow_with_the_number_of_images():
     def peak(count):
         first = BoxRow("x", 640, 480, "cup", 1, 2, 3, 4, False, False, False, "test", "x", "x.jpg", "0" * 64)
-        rows = (replace(first, filename=f"{index:06}.jpg") for index in range(count))
+        rows = (first._replace(filename=f"{index:06}.jpg") for index in range(count))
         found = ((LabelledImage(row, (row,) * 3), row.filename) for row in rows)
         with open(os.devnull, "w", encoding="utf-8") as stream:
             tracemalloc.start()
@@ -290,7 +293,8 @@ def test_memory_does_not_grow_with_the_number_of_images():
             tracemalloc.stop()
         return most
 
-    peak(10)
+    # Python keeps some thousand tuples that are no more, for new ones.
+    peak(8000)
     assert peak(8000) < 1.2 * peak(2000)
 
 
@@ -421,6 +425,33 @@ def test_csv_holds_everything_and_our_reader_reads_it(data):
         "sub/a.jpg": ((10, 20, 30, 60),),
     }
     assert {each.split for each in read.annotations.values()} == {"test"}
+
+
+def test_csv_is_read_as_the_tutorials_scripts_read_it(data):
+    """As in `generate_tfrecord.py` of datitran/raccoon_dataset: pandas, rows grouped by image, edges in shares."""
+    root, shards, _ = data
+    to_csv.convert(shards, [], root / "out/labels.csv")
+    table = pandas.read_csv(root / "out/labels.csv")
+    assert list(table.columns[:8]) == ["filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax"]
+    # The scripts know no image without objects: such rows have no class.
+    found = {
+        name: [
+            (row["class"], *(row[f"{axis}{side}"] / row[size] for side in ("min", "max") for axis, size in AXES))
+            for _, row in group.iterrows()
+        ]
+        for name, group in table.dropna(subset=["class"]).groupby("filename")
+    }
+    assert found == {
+        "b.jpg": [("r2-d2", 5.5 / 60, 45 / 90, 1, 1)],
+        "d.jpg": [("cup", 0, 0, 1, 1), ("a<b> & c", 1 / 64, 2 / 64, 3.25 / 64, 4 / 64)],
+        "e": [("cup", 4 / 40, 3 / 30, 1, 1)],
+        "sub/a.jpg": [("cup", 0.1, 0.25, 0.3, 0.75)],
+    }
+    sizes = {row.filename: (row.width, row.height) for row in table.itertuples()}
+    assert sizes == {"b.jpg": (60, 90), "c.png": (50, 50), "d.jpg": (64, 64), "e": (40, 30), "sub/a.jpg": (100, 80)}
+    with open(root / "out/labels.csv", encoding="utf-8", newline="") as stream:
+        (negative,) = [row for row in csv.DictReader(stream) if row["filename"] == "c.png"]
+    assert [negative[name] for name in ("class", "xmin", "ymin", "xmax", "ymax")] == [""] * 5
 
 
 # Images
@@ -675,12 +706,12 @@ def test_the_workflow_reads_what_it_has_written(data, kind):
         expected["sub_a.jpg"] = expected.pop("sub/a.jpg")
         expected = {f"test/{name}": value for name, value in expected.items()}
     if kind == "csv":
-        # In a folder, a file without an ending is no image.
-        del expected["e.png"]
+        # The file in the folder has no ending.
+        expected["e"] = expected.pop("e.png")
     assert found == expected
     crowds = {row.filename: row.crowd for image in iterate_images([table]) for row in image.boxes if row.crowd}
     assert crowds == ({"d.jpg": True} if kind in ("coco", "csv") else {})
-    # Nothing has to be repaired, but for the file that is turned, which a table leaves as it is.
+    # Nothing has to be repaired, but for files that are turned or have no ending, which a table leaves as they are.
     with open(ledger_csv, encoding="utf-8", newline="") as stream:
         reasons = {row["reason"] for row in csv.DictReader(stream)}
-    assert reasons <= ({"exif_turned", "image_missing"} if kind == "csv" else set())
+    assert reasons <= ({"exif_turned", "image_wrong_extension"} if kind == "csv" else set())

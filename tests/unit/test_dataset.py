@@ -212,22 +212,10 @@ def test_card_refuses_images_that_are_not_accounted_for(card_inputs):
     assert not card_inputs["repairs_csv"].exists()
 
 
-def test_strict_tells_every_row_of_the_ledger(card_inputs):
-    with pytest.raises(InputError) as error:
-        dataset.check_strict(card_inputs["ledgers"])
-    assert [(problem.file, problem.found) for problem in error.value.problems] == [
-        ("a.jpg", "no annotation"),
-        ("c.xml", "xmax 41"),
-        ("x.xml", "1 x 1"),
-        ("x.xml", "all"),
-    ]
-
-
-def test_strict_is_content_with_a_clean_data_set(card_inputs):
+def test_card_of_a_clean_data_set(card_inputs):
     for ledger in card_inputs["ledgers"]:
         write_ledger(ledger, [])
     card_inputs["inventories"][0].write_text(manifest(*"abcd"))
-    dataset.check_strict(card_inputs["ledgers"])
     text = dataset.write_card(**card_inputs)
     assert "4 images: 4 kept, 0 repaired, 0 rejected" in text
     assert card_inputs["repairs_csv"].read_text().startswith("image,status,reason")

@@ -53,7 +53,11 @@ def test_folder(tmp_path, capsys):
     assert written == ["one/same name.jpg", "one/same name.webp.jpg", "same name.jpg", "two/same name.jpg"]
     assert (summary.images, summary.detections) == (4, 4)
     assert [file for file, _ in summary.unreadable] == ["damaged.png"]
-    assert [row["filename"] for row in rows_of(output / "unreadable.csv")] == ["damaged.png"]
+    (skipped,) = rows_of(output / "unreadable.csv")
+    assert (skipped["filename"], skipped["reason"]) == (
+        "damaged.png",
+        "ImageError: image_damaged: a header that cannot be read (UnidentifiedImageError: cannot identify image file)",
+    )
     assert "Skipped, cannot be read: damaged.png" in capsys.readouterr().err
 
 

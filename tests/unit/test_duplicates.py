@@ -28,6 +28,8 @@ class Data:
 
     def __init__(self, folder: Path, **split) -> None:
         self.folder, self.results = folder, folder / "results"
+        # Other sources than its folder of VOC annotations.
+        self.more: list[dict] = []
         self.split = {"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}, "val_from_train": 0, **split}
 
     def add(self, name: str, image: Image.Image | None, labels=("a",), box=(10, 20, 110, 120), **options) -> None:
@@ -41,7 +43,7 @@ class Data:
 
     def run(self) -> dict:
         """Run all stages; return the summary of duplicates."""
-        sources = [{"format": "voc", "images": str(self.folder / "images")}]
+        sources = [{"format": "voc", "images": str(self.folder / "images")}, *self.more]
         config = {"sources": sources, "split": self.split, "shards": SHARDS}
         write(scan(config, {"classes": None, "aliases": {}}, None), self.results / "inventory")
         self.shards = shard_names(SHARDS)
@@ -101,6 +103,57 @@ def test_identical_near_and_mirror_images_are_found_in_and_across_splits(leaking
     assert summary["leaks"]["images"] == 3
     assert summary["leaks"]["pairs"] == {"identical": 1, "near": 1, "mirror": 1}
     assert summary["between_val_and_test"] == 1
+
+
+def test_near_and_mirror_images_within_one_split_are_found_and_no_leak(tmp_path):
+    data = Data(tmp_path)
+    data.add("train/a.png", scene(1))
+    data.add("train/b.png", scene(2))
+    data.add("train/a smaller.jpg", scene(1).resize((320, 240)), quality=80)
+    data.add("train/b mirrored.png", ImageOps.mirror(scene(2)))
+    data.add("test/c.png", scene(3))
+    summary = data.run()
+    rows = data.rows("duplicates.csv")
+    assert [(row["kind"], row["image"], row["other"], row["leak"]) for row in rows] == [
+        ("near", "train/a smaller.jpg", "train/a.png", "0"),
+        ("mirror", "train/b mirrored.png", "train/b.png", "0"),
+    ]
+    assert {row["split"] for row in rows} == {row["other_split"] for row in rows} == {"train"}
+    assert summary["pairs"] == {"identical": 0, "near": 1, "mirror": 1}
+    assert summary["leaks"]["images"] == summary["between_val_and_test"] == 0
+    assert data.verdict()["images"] == 0
+
+
+def test_same_image_in_two_sources_of_different_formats_is_found(tmp_path):
+    data = Data(tmp_path)
+    data.add("train/a.png", scene(1))
+    data.add("train/b.png", scene(2))
+    tabled, listed = tmp_path / "tabled", tmp_path / "listed"
+    for folder in (tabled, listed):
+        folder.mkdir()
+    shutil.copy(tmp_path / "images/train/a.png", tabled / "other name.png")
+    scene(2).resize((320, 240)).save(listed / "b.jpg", quality=80)
+    table = "filename,width,height,class,xmin,ymin,xmax,ymax\nother name.png,640,480,a,10,20,110,120\n"
+    (tmp_path / "labels.csv").write_text(table)
+    image = {"id": 1, "file_name": "b.jpg", "width": 320, "height": 240}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 10, 50, 50]}
+    coco = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "a"}]}
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    data.more = [
+        {"name": "csv", "format": "csv", "images": str(tabled), "annotations": str(tmp_path / "labels.csv")},
+        {"name": "coco", "format": "coco", "images": str(listed), "annotations": str(tmp_path / "coco.json")},
+    ]
+    data.more[0]["split"], data.more[1]["split"] = "test", "train"
+    data.run()
+    rows = data.rows("duplicates.csv")
+    assert [(row["kind"], row["image"], row["other"], row["leak"]) for row in rows] == [
+        ("identical", "csv/other name.png", "train/a.png", "1"),
+        ("near", "coco/b.jpg", "train/b.png", "0"),
+    ]
+    _, copies = compared(data)
+    assert [(row["image"], row["other"], row["same_boxes"]) for row in copies] == [
+        ("csv/other name.png", "train/a.png", "1")
+    ]
 
 
 def test_leaks_are_refused_with_examples_and_the_cure(leaking):

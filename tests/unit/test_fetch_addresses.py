@@ -3,7 +3,10 @@
 import ipaddress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from odtl.fetching import urls
 from odtl.fetching.addresses import literal_address, why_refused
 from odtl.fetching.urls import Proxies, UrlError, parse, redirected
 from odtl.origins import shown_url
@@ -114,6 +117,46 @@ def test_url_on_the_wire(url, wire):
 def test_no_url(url):
     with pytest.raises(UrlError):
         parse(url)
+
+
+_PIECES = [
+    "http",
+    "https",
+    "://",
+    "a.org",
+    "A.org",
+    "127.0.0.1",
+    "[::1]",
+    "-",
+    ":",
+    "80",
+    "65535",
+    "65536",
+    "08",
+    "0",
+    "/",
+    "//",
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([*_PIECES, "x.jpg", "..", "%41", "%", " ", "?a=1", "#b", "@", ";p", "é", "\t"]), max_size=9
+    )
+)
+def test_plain_addresses_are_what_all_others_are(pieces):
+    """The short way for most gives what the long one does."""
+    text = "".join(["http://a.org", *pieces] if len(pieces) % 2 else pieces).strip()
+    try:
+        expected = urls._parse(text)
+    except UrlError as error:
+        expected = str(error)
+    try:
+        found = parse(text)
+    except UrlError as error:
+        found = str(error)
+    assert found == expected
 
 
 def test_password_goes_along_to_the_same_host_only():

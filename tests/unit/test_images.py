@@ -326,6 +326,15 @@ def test_pixel_bomb_is_refused_without_decoding():
     assert refusal(bytes(data)).found == "12000 x 12000 pixels, over the limit of 134,217,728"
 
 
+@pytest.mark.parametrize("data", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF\0\0\0\0WEBP", b"II*\0"])
+def test_what_is_said_of_a_header_is_the_same_each_time(data):
+    # Two objects at a time, so that they lie at two places in the memory.
+    one, other = refusal(data), refusal(bytes(bytearray(data)))
+    assert one.reason == other.reason == "image_damaged"
+    assert one.found == other.found
+    assert " at 0x" not in one.found
+
+
 def test_file_that_cannot_be_opened_is_refused(tmp_path):
     for path in (tmp_path / "none.jpg", tmp_path):
         with pytest.raises(ImageError) as caught:

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from helpers import voc_xml
 from odtl import file_cache, inventory
 from odtl.errors import InputError
-from odtl.inventory import reading, refreshing, scanning
+from odtl.inventory import classes, kinds, paths, reading, refreshing, scanning
 from odtl.manifest import digest, read_manifest
 from odtl.split import assign, shard_names, shard_of
 
 SPLIT = {"fractions": {"train": 0.8, "val": 0.1, "test": 0.1}, "val_from_train": 0, "group": None, "seed": ""}
 LABELS = {"classes": None, "aliases": {}}
+# How a JPEG begins.
+JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0"
 HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
 
 
@@ -69,6 +71,22 @@ def reasons(found: inventory.Inventory) -> dict[str, list[str]]:
 
 def splits(found: inventory.Inventory) -> dict[str, str]:
     return {name: line["shard"].split("-")[0] for name, line in lines(found).items()}
+
+
+def test_advice_is_sought_once_for_each_label_and_for_so_many(monkeypatch):
+    sought = []
+    monkeypatch.setattr(classes.difflib, "get_close_matches", lambda label, *_, **__: sought.append(label) or ["cup"])
+    classify = classes.Classifier({"classes": ["Cup", "leaf"]})
+    labels = ["cupp", *(f"odd {number}" for number in range(500)), "cupp"] * 3
+    found = {"file": "a.xml", "labels": labels, "classes": [classify(label) for label in labels]}
+    told = list(classify.problems(found))
+    assert len(told) == len(labels) == 1506
+    assert len(sought) == len(set(sought)) == classes._MOST_ADVICE
+    assert told[0]["done"] == "box left out; the nearest class is 'Cup': an alias would keep it"
+    assert told[400]["done"] == "box left out"
+    # What another image had before makes no difference.
+    assert list(classes.Classifier({"classes": ["Cup", "leaf"]}).problems(found)) == told
+    assert list(classify.problems(found)) == told
 
 
 # --- One line, in full -------------------------------------------------------------------------------------------
@@ -204,12 +222,68 @@ def test_case_counts_last():
 
 
 def test_stale_file_name_does_not_matter_where_the_path_tells():
-    for name, named in (("a", "b"), ("b", "a")):
+    for name in ("a", "b"):
         put(f"d/{name}.jpg")
-        put(f"d/{name}.xml", voc_xml(f"{named}.jpg", (64, 48), []))
+        put(f"d/{name}.xml", voc_xml(f"{name}_before.jpg", (64, 48), []))
     found = scan()
     assert matches(found) == {"a.jpg": "d/a.xml", "b.jpg": "d/b.xml"}
     assert reasons(found) == {}
+
+
+def test_annotations_that_name_each_others_image_are_told():
+    for name, named in (("a", "b"), ("b", "C:\\photos\\a.png"), ("c", "c.png"), ("d", "elsewhere.jpg")):
+        put(f"d/{name}.jpg")
+        put(f"d/{name}.xml", voc_xml(named if "." in named else f"{named}.jpg", (64, 48), []))
+    # Frames of two videos share their names.
+    put("d/other/elsewhere.jpg")
+    put("d/other/elsewhere.xml")
+    found = scan()
+    assert {name: file for name, file in matches(found).items() if len(name) == 5} == {
+        f"{name}.jpg": f"d/{name}.xml" for name in "abcd"
+    }
+    assert reasons(found) == {"a.jpg": ["filename_of_another"], "b.jpg": ["filename_of_another"]}
+    (problem,) = lines(found)["b.jpg"]["problems"]
+    assert problem == {
+        "reason": "filename_of_another",
+        "file": "d/b.xml",
+        "field": "filename",
+        "found": "a.png, which is the name of another image there",
+        "done": "used for b.jpg, beside which it lies; if two were exchanged, rename them",
+    }
+
+
+def test_name_of_another_is_told_where_other_annotations_are_not_settled():
+    put("d/a.jpg")
+    put("d/b.jpg")
+    put("d/a.xml", voc_xml("b.jpg", (64, 48), []))
+    put("d/lost.xml")
+    assert reasons(scan()) == {"a.jpg": ["filename_of_another"], "lost.jpg": ["image_missing"]}
+
+
+def test_name_of_another_follows_the_other(young):
+    """As long as the other image is there, and no longer; whatever else is."""
+    for name in ("a", *(f"{number:03d}" for number in range(200))):
+        put(f"d/{name}.jpg")
+        put(f"d/{name}.xml", voc_xml("other.jpg" if name == "a" else f"{name}.jpg", (64, 48), []))
+
+    def told() -> list[str]:
+        inventory.refresh(config(), LABELS, "kept", "out", report=lambda text: None)
+        found = [line for shard in shard_names(1) for line in read_manifest(f"out/{shard}.jsonl")]
+        return [line.id for line in found if line.problems]
+
+    assert told() == []
+    put("d/other.jpg")
+    assert told() == ["a.jpg"]
+    put("d/other.xml", voc_xml("other.jpg", (64, 48), []))
+    assert told() == ["a.jpg"]
+    put("d/050.xml", voc_xml("a.jpg", (64, 48), []))
+    assert sorted(told()) == ["050.jpg", "a.jpg"]
+    os.unlink("d/other.jpg")
+    os.unlink("d/other.xml")
+    assert told() == ["050.jpg"]
+    put("d/a.xml", voc_xml("a.jpg", (64, 48), []))
+    os.unlink("d/050.xml")
+    assert told() == []
 
 
 def test_weaker_claim_is_an_annotation_without_image():
@@ -529,12 +603,98 @@ def test_fixed_list_and_aliases():
 # --- What is looked at -------------------------------------------------------------------------------------------
 
 
-def test_hidden_files_and_other_extensions_are_not_looked_at():
+def test_hidden_files_and_what_is_no_image_are_not_looked_at():
     put("d/a.jpg")
     put("d/a.xml")
-    for name in ("._a.jpg", "._a.xml", ".hidden/b.jpg", "notes.txt", "jpg", "xml", "c.jpg.bak"):
-        put(f"d/{name}")
+    for name in ("._a.jpg", "._a.xml", ".hidden/b.jpg"):
+        put(f"d/{name}", JPEG)
+    # By their names something else, whatever they hold; or by what they hold.
+    for name in ("notes.txt", "c.jpg.bak", "d.jpg.part", "setup.py", "film.mp4"):
+        put(f"d/{name}", JPEG)
+    for name in ("jpg", "xml", "LICENSE", "BMX", "thing.xyz"):
+        put(f"d/{name}", "BM is how this text begins, but it is no bitmap" if name == "BMX" else name)
+    put("d/zeros", b"")
+    os.mkfifo("d/pipe")
+    os.symlink("gone", "d/dangling")
     assert list(matches(scan())) == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lost.jfif",
+        "a.jpe",
+        "a.JIF",
+        "a.pjpeg",
+        "a.heic",
+        "a.avif",
+        "a.jp2",
+        "noext",
+        "sub.d/noext",
+        "photo.xyz",
+        "v1.2",
+    ],
+)
+def test_image_of_whatever_name_has_a_line(name):
+    put("d/first.jpg")
+    put("d/first.xml")
+    put(f"d/{name}", JPEG)
+    assert matches(scan()) == {"first.jpg": "d/first.xml", name: None}
+
+
+@pytest.mark.parametrize("name", ["lost.jfif", "a.heic", "noext", "sub.d/noext", "v1.2"])
+def test_image_of_whatever_name_has_its_annotation_beside_it(name):
+    put("d/first.jpg")
+    put("d/first.xml")
+    put(f"d/{name}", JPEG)
+    # What is no extension of an image is part of the name.
+    xml = f"d/{paths.stem_of(name)}.xml"
+    put(xml, voc_xml(name, (64, 48), []))
+    found = scan()
+    assert matches(found)[name] == xml
+    assert reasons(found) == {}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(JPEG, b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\x10\0\0\0WEBPVP8 ", b"II*\0", b"MM\0*", b"8BPS\0\1"),
+        *(b"\0\0\0\x18ftypheic", b"\0\0\0\x1cftypavif", b"\0\0\0\x0cjP  \r\n\x87\n"),
+        b"BM" + bytes(12) + b"\x28\0\0\0",
+    ],
+)
+def test_first_bytes_tell_where_the_name_does_not(head):
+    put("d/first.jpg")
+    put("d/first.xml")
+    put("d/noext", head + bytes(100))
+    assert matches(scan()) == {"first.jpg": "d/first.xml", "noext": None}
+
+
+def test_film_or_text_is_no_image():
+    put("d/first.jpg")
+    put("d/first.xml")
+    put("d/film", b"\0\0\0\x18ftypisom" + bytes(100))
+    put("d/text", b"\xff\xfea\0b\0")
+    assert list(matches(scan())) == ["first.jpg"]
+
+
+def test_file_without_extension_is_opened_once_and_followed(monkeypatch, young):
+    put("d/first.jpg")
+    put("d/first.xml")
+    for name in ("one", "other"):
+        put(f"d/{name}", JPEG if name == "one" else "text")
+    opened, begins = [], kinds._begins
+    monkeypatch.setattr(kinds, "_begins", lambda path, key: opened.append(path) or begins(path, key))
+    assert sorted(matches(scan())) == ["first.jpg", "one"]
+    assert sorted(opened) == ["d/one", "d/other"]
+    scan()
+    assert len(opened) == 2
+    put("d/other", JPEG)
+    put("d/one", "text")
+    assert sorted(matches(scan())) == ["first.jpg", "other"]
+    assert sorted(opened[2:]) == ["d/one", "d/other"]
+    os.unlink("d/other")
+    assert list(matches(scan())) == ["first.jpg"]
 
 
 def test_links_are_followed_and_loops_end():

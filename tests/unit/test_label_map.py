@@ -150,3 +150,16 @@ def test_another_map_than_predicted_is_not_written(tmp_path):
     with pytest.raises(InputError, match="changed while the workflow ran"):
         label_map.write_label_map(classes, out, None, {"b": 1})
     assert not out.exists()
+
+
+def test_file_that_is_not_utf_8_is_refused_with_the_byte(tmp_path):
+    path = tmp_path / "label_map.pbtxt"
+    path.write_bytes(b"item { id: 1 name: 'caf\xe9' }")
+    with pytest.raises(InputError, match=r"label_map\.pbtxt: encoding: found byte 0xe9 at 23\. Save it in"):
+        label_map.read_label_map(path)
+
+
+def test_byte_order_mark_and_carriage_returns_do_not_count(tmp_path):
+    path = tmp_path / "label_map.pbtxt"
+    path.write_bytes(b"\xef\xbb\xbfitem {\r\n  id: 1\r\n  name: 'cup'\r\n}\r\n")
+    assert label_map.read_label_map(path) == {"cup": 1}

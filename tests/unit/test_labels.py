@@ -3,7 +3,10 @@
 import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from odtl import labels
 from odtl.labels import LookAlike, look_alikes, plain, same_but_for_spelling
 
 
@@ -98,3 +101,32 @@ def test_two_lists_in_one_data_set_are_told():
         name.strip(): 10 for name in ("diningtable", "tv monitor")
     }
     assert look_alikes(names) == [LookAlike("diningtable", "dining table", 10, 1000)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.text("abA-_ 1", max_size=9), st.sampled_from((0, 1, 2, 40, 1000)), max_size=12))
+def test_each_label_is_alike_to_the_most_frequent_that_it_may_be(boxes):
+    """What the definition says, each compared with each other one."""
+    names = sorted((name for name in boxes if boxes[name]), key=lambda name: (-boxes[name], name))
+    expected = []
+    for index, rare in enumerate(names):
+        for frequent in names[:index]:
+            seldom = boxes[rare] <= labels.SLIP_SHARE * boxes[frequent]
+            if plain(rare) == plain(frequent) or (seldom and labels._is_slip(rare, frequent)):
+                expected.append(LookAlike(rare, frequent, boxes[rare], boxes[frequent]))
+                break
+    assert look_alikes(boxes) == expected
+
+
+def test_many_labels_are_not_each_compared_with_each_other_one(monkeypatch):
+    compared, is_slip = [], labels._is_slip
+    monkeypatch.setattr(labels, "_is_slip", lambda *pair: compared.append(pair) or is_slip(*pair))
+    letters = "abcdefghijklmnopqrst"
+    names = {"".join(word): 1000 for word in itertools.product(letters[:8], repeat=4)}
+    many = {f"{name}{name[::-1]}": count for name, count in names.items()} | {
+        "abcddcbx": 1,
+        "x" * 5000: 1,
+        "x" * 4999: 1,
+    }
+    assert look_alikes(many) == [LookAlike("abcddcbx", "abcddcba", 1, 1000)]
+    assert len(compared) < 100

@@ -129,7 +129,11 @@ def test_size_is_a_positive_whole_number_or_none(save, text, value):
         ("not xml at all", "line 1", "Start tag expected"),
         ("<html><body/></html>", "root element", "<html>"),
         (LABELIMG.encode("latin-1"), "line 13", "invalid bytes"),
-        ('<?xml version="1.0" encoding="klingon"?><annotation/>', "line 1", "encoding"),
+        (
+            '<?xml version="1.0" encoding="klingon"?><annotation/>',
+            "line 1",
+            "an encoding whose name is unknown: klingon",
+        ),
         ("<annotation>&unknown;</annotation>", "line 1", "unknown"),
         (b"\xff\xd8\xff\xe0JFIF", "line 1", ""),
         ("<a>" * 5000, "line 1", "depth"),
@@ -141,6 +145,12 @@ def test_file_that_is_no_annotation_is_refused(save, content, field, found):
     assert not isinstance(error, voc.UnsafeAnnotationError)
     assert field in error.problems[0].field
     assert found.lower() in error.problems[0].found.lower()
+
+
+def test_unknown_name_of_an_encoding_has_a_cure_of_its_own(save):
+    (problem,) = refusal(save('<?xml version="1.0" encoding="latin-1"?><annotation/>')).problems
+    assert problem.found == "an encoding whose name is unknown: latin-1"
+    assert "ISO-8859-1" in problem.cure and "Well-formed" not in problem.cure
 
 
 def test_file_that_cannot_be_opened_is_refused(tmp_path):

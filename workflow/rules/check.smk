@@ -2,7 +2,7 @@
 
 Needs: results/dataset/, results/boxes/, the images that are shown.
 Makes: results/dataset/check.html, one page with thumbnails. The target `check` prints the card as well.
-       results/dataset/strict.json, only where nothing was repaired or rejected.
+       results/dataset/strict.json, only where nothing was repaired, rejected or cannot be told.
 """
 
 
@@ -40,6 +40,8 @@ rule check_strict:
     input:
         ledgers=ancient(all_shards("results/repairs/{shard}.csv")),
         sidecars=all_shards("results/boxes/{shard}.json"),
+        copies="results/dataset/copies.csv",
+        inventory=ancient(all_shards("results/inventory/{shard}.jsonl")),
     output:
         passed="results/dataset/strict.json",
     log:
@@ -60,6 +62,8 @@ rule check:
         text="results/dataset/card.txt",
         page="results/dataset/check.html",
         repairs="results/dataset/repairs.csv",
+        copies="results/dataset/copies.csv",
+        inventory=all_shards("results/inventory/{shard}.jsonl"),
     log:
         "results/logs/check.log",
     localrule: True

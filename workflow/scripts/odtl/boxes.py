@@ -15,8 +15,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from odtl.files import read_checked
 
@@ -30,9 +29,10 @@ COLUMNS = (
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class BoxRow:
+class BoxRow(NamedTuple):
     """One row of the boxes table: a box, or an image without any (a negative: label "" and no edges).
+
+    No data class: millions are made, and these are made several times faster.
 
     filename: the image's id.
     width, height: of the upright image, in pixels.

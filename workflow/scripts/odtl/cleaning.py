@@ -52,8 +52,8 @@ def clean(line: Line, info: ImageInfo, split: str = "train") -> tuple[list[BoxRo
 def _picture_repairs(line: Line, info: ImageInfo) -> Iterator[LedgerRow]:
     where = {"file": line.image or "", "field": "image"}
     extension = os.path.splitext(line.image or "")[1].lower()
-    if images.EXTENSIONS.get(extension, info.format) != info.format:
-        found = f"{info.format} content in a file named {extension}"
+    if images.EXTENSIONS.get(extension) != info.format:
+        found = f"{info.format} content in a file {f'named {extension}' if extension else 'without an extension'}"
         yield ledger_row(line.id, "image_wrong_extension", **where, found=found, done=f"read as {info.format}")
     if info.invalid_orientation:
         values = {"found": info.invalid_orientation, "before": info.invalid_orientation, "after": UPRIGHT}
@@ -82,10 +82,10 @@ def _clean_boxes(line: Line, info: ImageInfo, split: str, transform: Transform) 
         elif name is None:
             usable = None
             # The inventory knows the list and says which class is nearest.
-            if f"box {index}" not in reported:
+            if not reported or f"box {index}" not in reported:
                 findings = [*findings, ("label_unknown", f"class {label!r}", "box left out", label, "")]
-        where = {"file": annotation.file, "field": f"box {index}"}
         for reason, found, done, before, after in findings:
+            where = {"file": annotation.file, "field": f"box {index}"}
             row = ledger_row(line.id, reason, **where, found=found, done=done, before=before, after=after)
             repairs.append(row)
         if usable is not None:
@@ -97,11 +97,15 @@ def _clean_box(
     box: Box, transform: Transform, size: tuple[int, int]
 ) -> tuple[Box | None, list[tuple[str, str, str, str, str]]]:
     """Return the box inside the upright image, or None; and (reason, found, done, before, after) of what was done."""
+    width, height = size
+    xmin, ymin, xmax, ymax = box
+    # Most are as they should be, and there may be millions. NaN is in no order with anything.
+    if transform.changes_nothing and 0 <= xmin <= xmax <= width and 0 <= ymin <= ymax <= height and _has_area(box):
+        return box, []
     before = box_text(box)
     if not all(map(math.isfinite, box)):
         return None, [("box_not_a_number", "a coordinate that is no number", "box left out", before, "")]
     findings = []
-    xmin, ymin, xmax, ymax = box
     if xmin > xmax or ymin > ymax:
         xmin, xmax = sorted((xmin, xmax))
         ymin, ymax = sorted((ymin, ymax))
@@ -110,7 +114,6 @@ def _clean_box(
     upright = transform((xmin, ymin, xmax, ymax))
     if not all(map(math.isfinite, upright)) or not _has_area(upright):
         return None, [*findings, ("box_empty", "a box without area", "box left out", before, "")]
-    width, height = size
     clipped = (max(upright[0], 0), max(upright[1], 0), min(upright[2], width), min(upright[3], height))
     if not _has_area(clipped):
         found = f"a box wholly outside the image of {width} x {height}"

@@ -117,7 +117,7 @@ def write_card(
                    summary), `classes` (name -> split -> boxes), `duplicates` (the findings), `warnings`.
 
     Raises InputError where images in = kept + repaired + rejected does not hold for these files; what is in the
-    ledgers is no error here, so that a data set that a training refuses is still shown (see `check_strict`).
+    ledgers is no error here, so that a data set that a training refuses is still shown (see `strict`).
     """
     summaries = [json.loads(Path(path).read_text(encoding="utf-8")) for path in summary_jsons]
     splits = {summary["split"]: summary for summary in sorted(summaries, key=lambda summary: _order(summary["split"]))}
@@ -185,21 +185,6 @@ def describe(card: Mapping[str, Any]) -> str:
     lines += ["", describe_findings(card["duplicates"])]
     lines += ["", *_told_warnings(card["warnings"])] if card["warnings"] else []
     return "\n".join(lines) + "\n"
-
-
-def check_strict(ledgers: Sequence[str | os.PathLike]) -> None:
-    """Raise InputError with every row of the ledgers, if there is any: what `data.strict` stands for."""
-    problems = [
-        Problem(
-            row["file"] or row["image"],
-            row["field"] or "image",
-            row["found"],
-            f"Mend it, or set data.strict to false to have it {row['status']} ({row['reason']}: {row['done']}).",
-        )
-        for row in merged(ledgers, LEDGER_COLUMNS)
-    ]
-    if problems:
-        raise InputError(problems, f"data.strict is on, and {len(problems)} thing(s) had to be repaired or rejected")
 
 
 def _short(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from odtl.detections import Detections, from_outputs
-from odtl.errors import InputError, Problem
+from odtl.errors import InputError, Problem, said_by
 from odtl.label_map import read_label_map
 from odtl.serving import INPUT, OUTPUTS
 
@@ -85,7 +85,7 @@ def _check_classes(classes: Mapping[str, int], label_map: Path, metadata: Path) 
     try:
         wanted = json.loads(metadata.read_text(encoding="utf-8"))["classes"]
     except (ValueError, KeyError, TypeError) as error:
-        problem = Problem(str(metadata), "classes", f"{type(error).__name__}: {error}", "Export the model again.")
+        problem = Problem(str(metadata), "classes", said_by(error), "Export the model again.")
         raise InputError(problem) from error
     if dict(classes) != wanted:
         found = f"{len(classes)} class(es) {dict(classes)}"

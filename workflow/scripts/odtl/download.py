@@ -14,7 +14,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from odtl.errors import InputError, Problem
+from odtl.errors import InputError, Problem, said_by
 
 _CHUNK_BYTES = 1 << 16
 # Answers after which another attempt may end better; so may any of 500 and above.
@@ -145,7 +145,7 @@ def _attempt(session, url, partial, policy, report) -> str:
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout, urllib3.exceptions.HTTPError) as error:
         raise _RetryError(f"the connection broke ({cause(error)})") from error
     except requests.exceptions.RequestException as error:
-        raise _error(url, f"{type(error).__name__}: {error}", "Check the address.") from error
+        raise _error(url, said_by(error), "Check the address.") from error
 
 
 def _check_scheme(address: str, url: str) -> None:

@@ -1,11 +1,14 @@
 """Errors that a person can act on: which file, which field, what was found, what to do."""
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _MOST_ALIKE = 5
+# What Python shows of an object that has no text of its own: another one in each run.
+_ADDRESS = re.compile(r"\s*<[^<>]* at 0x[0-9a-fA-F]+>")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,21 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     originals = {str(candidate).lower(): str(candidate) for candidate in candidates}
     close = difflib.get_close_matches(str(name).lower(), originals, n=1, cutoff=0.6)
     return f" Did you mean `{originals[close[0]]}`?" if close else ""
+
+
+def said_by(error: BaseException) -> str:
+    """Return what kind an exception of a library is and what it says (see `text_of`)."""
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception says, on one line, the same in each run.
+
+    Pillow names the object that it has read from ("cannot identify image file <_io.BytesIO object at 0x7f...>"): where
+    that is in the memory says nothing, and makes two results of one input differ.
+    """
+    return " ".join(_ADDRESS.sub("", str(error)).split())
 
 
 def _lines(problems: Iterable[Problem]) -> Iterator[str]:

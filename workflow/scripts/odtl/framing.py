@@ -4,6 +4,7 @@ The size that an annotation states tells which picture that was: as stored or up
 since. What cannot be told is decided as docs/repairs.md says, with a row of the ledger.
 """
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -36,6 +37,11 @@ class Transform:
     orientation: int
     stored: tuple[int, int]
     shares: bool = False
+
+    @functools.cached_property
+    def changes_nothing(self) -> bool:
+        """Whether every box stays as it is."""
+        return self.scale == (1.0, 1.0) and self.orientation == 1 and not self.shares
 
     def __call__(self, box: Box) -> Box:
         x, y = self.scale

@@ -12,13 +12,18 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops
 
-from odtl import jpeg
+from odtl import jpeg, signatures
+from odtl.errors import said_by, text_of
 from odtl.files import open_regular
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 EXTENSIONS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jfif": "JPEG",
+    ".jpe": "JPEG",
+    ".jif": "JPEG",
+    ".pjpeg": "JPEG",
     ".png": "PNG",
     ".webp": "WEBP",
     ".bmp": "BMP",
@@ -213,37 +218,14 @@ def _open(data: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError("image_too_large", str(error)) from error
     except Exception as error:  # Pillow's plugins raise a dozen kinds on hostile bytes.
-        other = _kind_of(data)
+        other = signatures.kind_of_other(data, FORMATS)
         if other:
             raise ImageError("image_not_an_image", other) from error
-        raise ImageError(
-            "image_damaged", f"a header that cannot be read ({type(error).__name__}: {error})"[:200]
-        ) from error
+        raise ImageError("image_damaged", f"a header that cannot be read ({said_by(error)})"[:200]) from error
     if image.width * image.height > MAX_PIXELS:
         found = f"{image.width} x {image.height} pixels, over the limit of {MAX_PIXELS:,}"
         raise ImageError("image_too_large", found)
     return image
-
-
-def _kind_of(data: bytes) -> str:
-    """Return what bytes that are no image of a known format look like, or "" if they do begin like one."""
-    starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    if data.startswith(starts) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
-        return ""
-    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if head.startswith((b"<!doctype html", b"<html")) or b"<html" in head:
-        return "an HTML page, as a download that failed leaves it"
-    if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer; run `git lfs pull` to get the image"
-    if head.startswith((b"<?xml", b"<svg", b"<annotation")):
-        return "an XML or SVG file"
-    if data[4:8] == b"ftyp":
-        return f"{data[8:12].decode('ascii', 'replace').upper()} (HEIC, AVIF or video); save it as JPEG or PNG"
-    if head.startswith(b"%pdf"):
-        return "a PDF file"
-    if not data.strip(b"\0"):
-        return "nothing but zeros, as an interrupted copy leaves it"
-    return f"no image of a known format ({', '.join(FORMATS)}); it begins with {data[:12]!r}"
 
 
 def _describe(image: Image.Image, data: bytes) -> ImageInfo:
@@ -268,7 +250,7 @@ def _describe(image: Image.Image, data: bytes) -> ImageInfo:
             lossless=_lossless(image, data),
         )
     except Exception as error:
-        raise ImageError("image_damaged", f"{type(error).__name__}: {error}"[:200]) from error
+        raise ImageError("image_damaged", said_by(error)[:200]) from error
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
@@ -355,7 +337,7 @@ def _upright_rgb(data: bytes, info: ImageInfo, least: int | None = None) -> Imag
 
 
 def _damaged(info: ImageInfo, error: Exception) -> ImageError:
-    return ImageError("image_damaged", f"{info.format} that is cut off or damaged ({error})"[:200])
+    return ImageError("image_damaged", f"{info.format} that is cut off or damaged ({text_of(error)})"[:200])
 
 
 def _to_rgb(image: Image.Image, info: ImageInfo, adobe: bool) -> Image.Image:

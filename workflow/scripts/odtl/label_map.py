@@ -14,6 +14,7 @@ from google.protobuf import text_encoding, text_format
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open, write_json
 
+_HEADLINE = "The label map cannot be read"
 _BRACKETS = {"{": "}", "<": ">"}
 
 
@@ -36,7 +37,7 @@ def parse(text: str, file: str = "label map") -> dict[str, int]:
     except (text_format.ParseError, UnicodeDecodeError) as error:
         where = f"line {error.GetLine()}" if isinstance(error, text_format.ParseError) else "text"
         cure = "Write one `item { id: 1 name: 'x' }` for each class."
-        raise InputError(Problem(file, where, str(error), cure), "The label map cannot be read") from error
+        raise InputError(Problem(file, where, str(error), cure), _HEADLINE) from error
     return _checked(items, file)
 
 
@@ -86,8 +87,14 @@ def predict(
 
 
 def read_label_map(path: str | os.PathLike) -> dict[str, int]:
-    """Return name -> id from a label map file; see `parse` for the errors."""
-    return parse(Path(path).read_text(encoding="utf-8"), str(path))
+    """Return name -> id from a label map file; InputError for one that is not UTF-8; see `parse` for the others."""
+    data = Path(path).read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        found = f"byte {data[error.start]:#x} at {error.start}"
+        raise InputError(Problem(str(path), "encoding", found, "Save it in the encoding UTF-8."), _HEADLINE) from error
+    return parse(text.replace("\r\n", "\n"), str(path))
 
 
 def highest_id(path: str | os.PathLike) -> int:

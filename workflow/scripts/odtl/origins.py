@@ -26,6 +26,8 @@ def stable_url(url: str) -> str:
 
 def shown_url(url: str) -> str:
     """Return an address as ledgers, logs and messages have it: without name, password and signature."""
+    if "?" not in url and "@" not in url:
+        return url
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -23,7 +23,7 @@ from urllib.parse import quote, urlsplit
 
 from odtl.bundle import check_checkpoint
 from odtl.download import NotFoundError, Policy, download, without_password
-from odtl.errors import InputError, Problem
+from odtl.errors import InputError, Problem, said_by
 from odtl.files import atomic_folder, folder_sha256, sha256_of, write_json
 from odtl.zoo import Model
 
@@ -188,7 +188,7 @@ def _unpack(source: Path, folder: Path) -> None:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         cure = "It must be a tar archive (.tar.gz): check what stands at the address, a login page for example."
-        found = f"{type(error).__name__}: {error}"
+        found = said_by(error)
         raise InputError(Problem(source.name, "archive", found, cure), "The archive cannot be read") from error
 
 

@@ -30,6 +30,7 @@ STATUS_OF = {
     "unlabelled": REJECTED,
     "image_missing": REJECTED,
     "matched_by_filename": REPAIRED,
+    "filename_of_another": REPAIRED,
     "image_not_fetched": REJECTED,
     "image_unreadable": REJECTED,
     "image_empty": REJECTED,

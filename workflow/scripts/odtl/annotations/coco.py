@@ -5,15 +5,17 @@ top left corner, continuous.
 """
 
 import os
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from odtl.annotations.json_file import flag, in_brief, mapping, number, place_of, read_json, sequence, text, unreadable
 from odtl.annotations.json_file import whole_number as size
-from odtl.annotations.model import Annotation, Origin, Table, TableProblem
+from odtl.annotations.model import Annotation, Origin, Table, TableProblem, plain_annotation
 from odtl.annotations.outlines import NO_BOX, Box, around_polygons, around_runs
 from odtl.annotations.web import is_address
 from odtl.errors import Problem
 
+# Flags of so many objects; most images share theirs.
+_NONE = tuple((False,) * count for count in range(20))
 _EXPECTED = 'An object with the lists "images", "annotations" and "categories" is expected.'
 
 
@@ -52,10 +54,20 @@ class _Image:
         self.height = height if type(height) is int and 0 < height < 2**31 else size(height)
         self.boxes: list[Box] = []
         self.labels: list[str] = []
-        # Positions of the crowds, and (reason, field, found, cure): few images have any.
-        self.crowd: list[int] = []
+        # Positions of the crowds, and (reason, field, found, cure): few images have any, so lists are made for these.
+        self.crowd: Sequence[int] = ()
         self.turned = False
-        self.wrong: list[tuple[str, str, str, str]] = []
+        self.wrong: Sequence[tuple[str, str, str, str]] = ()
+
+    def mark_crowd(self) -> None:
+        """Say that the box that comes next is a crowd."""
+        self.crowd = self.crowd or []
+        self.crowd.append(len(self.boxes))
+
+    def tell(self, *wrong: str) -> None:
+        """Add a reason, field, found and cure."""
+        self.wrong = self.wrong or []
+        self.wrong.append(wrong)
 
     @property
     def place(self) -> str:
@@ -63,8 +75,8 @@ class _Image:
 
     def annotation(self, path: str) -> Annotation:
         boxes, labels = tuple(self.boxes), tuple(self.labels)
-        none = (False,) * len(boxes)
-        annotation = Annotation(path, self.name, self.width, self.height, boxes, labels, none, none)
+        none = _NONE[len(boxes)] if len(boxes) < len(_NONE) else (False,) * len(boxes)
+        annotation = plain_annotation(path, self.name, self.width, self.height, boxes, labels, none, none)
         if self.origin is None and not self.crowd:
             return annotation
         crowds = frozenset(self.crowd)
@@ -76,7 +88,7 @@ class _Image:
         return len(self.boxes) == len(other.boxes) and repr(self._meaning()) == repr(other._meaning())
 
     def _meaning(self) -> tuple:
-        return self.name, self.width, self.height, self.boxes, self.labels, self.crowd
+        return self.name, self.width, self.height, self.boxes, self.labels, list(self.crowd)
 
 
 class _Reader:
@@ -102,7 +114,7 @@ class _Reader:
             if other is not image and not other.same_as(image):
                 found = "the file name of another image, too, which has another size or other boxes"
                 cure = "List each image once, with all its annotations."
-                image.wrong.append(("annotation_ambiguous", f"{image.place}.file_name", found, cure))
+                image.tell("annotation_ambiguous", f"{image.place}.file_name", found, cure)
             if image.wrong:
                 problems += [self._problem(image.name, *wrong) for wrong in image.wrong]
         return Table(
@@ -153,7 +165,7 @@ class _Reader:
                 found = in_brief(entry.get("id")) if key is None else f"{key}, which is the id of {other.place}, too"
                 wrong = ("annotation_ambiguous", f"{image.place}.id", found, "Give each image an id of its own.")
                 for one in {id(image): image, id(other): other}.values():
-                    one.wrong.append(wrong)
+                    one.tell(*wrong)
         self._images.pop(None, None)
 
     def _place_annotations(self) -> None:
@@ -171,7 +183,7 @@ class _Reader:
                 self._place(index, entry)
                 continue
             if crowd and flag(crowd):
-                image.crowd.append(len(image.boxes))
+                image.mark_crowd()
             elif outline and _is_upside_down(box, outline, image.height):
                 self._turned(image, place_of("annotations", index, entry))
             image.boxes.append(box)
@@ -198,10 +210,10 @@ class _Reader:
             # Without one of its boxes, the image would teach that there is nothing.
             place = place_of("annotations", index, value)
             wrong = ("annotation_unreadable", f"{place}.category_id", found, "Mend the ids of the categories.")
-            image.wrong.append(wrong)
+            image.tell(*wrong)
             return
         if flag(value.get("iscrowd")):
-            image.crowd.append(len(image.boxes))
+            image.mark_crowd()
         image.boxes.append(_box(value))
         image.labels.append(label)
 
@@ -210,7 +222,7 @@ class _Reader:
             image.turned = True
             found = "the box of its segmentation upside down, as some exporters of Labelbox's data write it"
             cure = "If the outlines are right, remove `bbox` from the file: the boxes are then taken from the outlines."
-            image.wrong.append(("box_upside_down", f"{place}.bbox", found, cure))
+            image.tell("box_upside_down", f"{place}.bbox", found, cure)
 
     def _lost(self) -> Iterator[TableProblem]:
         for key, places in self._nowhere.items():

@@ -111,6 +111,10 @@ def _malformed(path: str, error: Exception) -> InputError:
     # The place is the problem's field already.
     found = f"malformed XML ({re.sub(r', line [0-9]+, column [0-9]+$', '', what)[:200] or 'none at all'})"
     cure = "Well-formed XML is expected; save the file again in the labelling tool, or restore it."
+    if getattr(error, "code", None) == etree.ErrorTypes.ERR_UNSUPPORTED_ENCODING:
+        name = re.sub(r", line .*|^[^:]*: *", "", what)[:100]
+        found = f"an encoding whose name is unknown: {name}"
+        cure = "Write it in the first line as XML has it: UTF-8 or ISO-8859-1, for example, and not latin-1."
     return unreadable(path, f"line {line}, column {column}", found, cure)
 
 

@@ -4,10 +4,12 @@ Formats: those of `odtl.records`; the names of the fields as object_detection/da
 them. The images are in the records: they are made files as if they came from the network.
 """
 
+import functools
 import hashlib
 import os
 import re
 import struct
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +22,14 @@ from odtl.annotations.model import Annotation, Origin, Table, TableProblem
 from odtl.annotations.source_file import unreadable
 from odtl.bundle import masked_crc
 from odtl.errors import Problem
+from odtl.file_cache import Key, stat_key
 from odtl.files import open_regular
 from odtl.tf_example import Features, parse_example
 
 LABEL_MAP = "label_map.pbtxt"
 # Larger than any image that can be used, and what one record may take of the memory.
 MAX_RECORD_BYTES = 2**29
-_URL = re.compile(r"tfrecord:(.+)#(\d{1,18})\+(\d{1,18})", re.DOTALL)
+_URL = re.compile(r"tfrecord:(.+)#(\d{1,18})", re.DOTALL)
 _HEAD, _TAIL = 12, 4
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _CURE = "Restore the file, or write it anew."
@@ -37,10 +40,10 @@ def read(path: str | os.PathLike) -> Table:
     """Read a file of records, as written: boxes are (xmin, ymin, xmax, ymax) in shares of the image's sides.
 
     An image is known by its `image/filename`, else `image/source_id`, else by its address; so is the second of two
-    images of one name. Its origin is `tfrecord:{path}#{offset}+{length}`: `path` as given here, `offset` and `length`
-    in bytes of the whole record in the file, its framing included; `read_image` gives the image. `Origin.sha256` is of
-    the encoded image; a record without one has no origin and belongs to an image file of its name. A record without
-    boxes is a negative.
+    images of one name. Its origin is `tfrecord:{path}#{number}`: `path` as given here, the number of the record in it,
+    from 1; so a box more in one record does not change what is said of others. `read_image` gives the image.
+    `Origin.sha256` is of the encoded image; a record without one has no origin and belongs to an image file of its
+    name. A record without boxes is a negative.
 
     Labels are `image/object/class/text`; where a box has none, the name that its `image/object/class/label` has in
     `label_map_of(path)`, or else this number as text. `difficult`, `truncated`, and `is_crowd` or `group_of` are flags.
@@ -80,21 +83,9 @@ def read_image(url: str) -> bytes:
     """
     match = _URL.fullmatch(url)
     if match is None:
-        cure = "tfrecord:{path}#{offset}+{length} is expected."
-        raise unreadable(url[:200], "address", "no place in a file of records", cure)
-    path, offset, length = match[1], int(match[2]), int(match[3])
-    where = f"bytes {offset} to {offset + length}"
-    try:
-        with open_regular(path, "rb") as stream:
-            if offset + length > os.fstat(stream.fileno()).st_size or length > MAX_RECORD_BYTES + _HEAD + _TAIL:
-                raise unreadable(path, where, "no whole record", _CURE)
-            stream.seek(offset)
-            data = stream.read(length)
-    except (OSError, ValueError) as error:
-        raise unreadable(path, "file", str(error), "Make the file readable.") from error
-    message = data[_HEAD:-_TAIL]
-    if _length(data[:_HEAD]) != len(message) or data[-_TAIL:] != struct.pack("<I", masked_crc(message)):
-        raise unreadable(path, where, "no record, or one with a wrong checksum", _CURE)
+        raise unreadable(url[:200], "address", "no place in a file of records", "tfrecord:{path}#{number} is expected.")
+    path, where = match[1], f"record {match[2]}"
+    message = _message(path, int(match[2]), where)
     try:
         (encoded,) = parse_example(message).get("image/encoded", ())
     except (DecodeError, ValueError) as error:
@@ -102,6 +93,38 @@ def read_image(url: str) -> bytes:
     if not isinstance(encoded, bytes):
         raise unreadable(path, where, "a record whose image is a number", _CURE)
     return encoded
+
+
+def _message(path: str, number: int, where: str) -> bytes:
+    try:
+        with open_regular(path, "rb") as stream:
+            places = _places(path, stat_key(os.fstat(stream.fileno())))
+            if not 0 < number < len(places):
+                raise unreadable(path, where, f"{len(places) - 1} record(s) that can be read", _CURE)
+            stream.seek(places[number - 1])
+            data = stream.read(min(places[number] - places[number - 1], MAX_RECORD_BYTES + _HEAD + _TAIL))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, "file", str(error), "Make the file readable.") from error
+    message = data[_HEAD:-_TAIL]
+    if _length(data[:_HEAD]) != len(message) or data[-_TAIL:] != struct.pack("<I", masked_crc(message)):
+        raise unreadable(path, where, "no record, or one with a wrong checksum", _CURE)
+    return message
+
+
+@functools.lru_cache(maxsize=4)
+def _places(path: str, _key: Key) -> Sequence[int]:
+    """Return where each record of a file begins, in bytes, and where the last one ends; only their heads are read.
+
+    _key: of the file as it is now.
+    """
+    places = array("Q", [0])
+    with open_regular(path, "rb", buffering=0) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        while (length := _length(os.pread(stream.fileno(), _HEAD, places[-1]))) is not None:
+            if (end := places[-1] + _HEAD + length + _TAIL) > size:
+                break
+            places.append(end)
+    return places
 
 
 def label_map_of(path: str | os.PathLike) -> Path | None:
@@ -112,11 +135,9 @@ def label_map_of(path: str | os.PathLike) -> Path | None:
 
 @dataclass(frozen=True)
 class _Record:
-    """A record: its number from 1, where it lies in the file with its framing, in bytes, and its message."""
+    """A record: its number from 1, and its message."""
 
     number: int
-    offset: int
-    length: int
     message: bytes
 
     @property
@@ -124,7 +145,7 @@ class _Record:
         return f"record {self.number}"
 
     def url(self, path: str) -> str:
-        return f"tfrecord:{path}#{self.offset}+{self.length}"
+        return f"tfrecord:{path}#{self.number}"
 
 
 def _records(path: str) -> Iterator[_Record | Problem]:
@@ -159,7 +180,7 @@ def _records_of(stream: BinaryIO, path: str, size: int) -> Iterator[_Record | Pr
             if tail != struct.pack("<I", masked_crc(message)):
                 yield Problem(path, f"record {number}", "a wrong checksum", _CURE)
             else:
-                yield _Record(number, offset, end - offset, message)
+                yield _Record(number, message)
         offset = end
 
 

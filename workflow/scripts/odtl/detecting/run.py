@@ -23,7 +23,7 @@ from odtl.detecting.videos import VideoError
 from odtl.detections import Detections
 from odtl.detector import Detector
 from odtl.drawing import LEAST_MOVING_SIDE, Mark, draw_marks
-from odtl.errors import InputError, Problem
+from odtl.errors import InputError, Problem, said_by
 from odtl.files import atomic_folder, write_csv
 from odtl.listing import limited
 
@@ -204,7 +204,7 @@ class _Job:
             self._progress.step()
 
     def _skip(self, file: str, error: Exception) -> None:
-        self._unreadable.append((file, f"{type(error).__name__}: {error}".replace("\n", " ")))
+        self._unreadable.append((file, said_by(error)))
 
 
 def marks(found: Detections, names: Mapping[int, str]) -> list[Mark]:

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from odtl.duplicates.reporting import IDENTICAL, read_pairs
@@ -44,6 +44,12 @@ def compare_copies(
     summary = {"pairs": len(rows), "different": len(different), "examples": different[:_EXAMPLES]}
     write_json(summary_json, summary)
     return summary
+
+
+def read_copies(path: str | os.PathLike) -> Iterator[dict[str, str]]:
+    """Yield the rows that `compare_copies` wrote, those with different boxes first."""
+    with open(path, encoding="utf-8", newline="") as stream:
+        yield from csv.DictReader(stream)
 
 
 def same_boxes(one: Sequence[Box], other: Sequence[Box]) -> bool:

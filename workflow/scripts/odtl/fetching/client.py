@@ -1,5 +1,6 @@
 """Fetches many URLs: decides what is asked for when, follows redirects, tries again, and gives up."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,8 +17,9 @@ from odtl.origins import shown_url
 
 T = TypeVar("T")
 _REDIRECTS = {301, 302, 303, 307, 308}
-# To look at what came and to write it takes longer than to receive it, and most of it runs beside Python.
-_STORING_THREADS = 4
+# To look at what came and to write it takes longer than to receive it, and most of it runs beside Python; with more of
+# them than cores they wait for one another.
+_STORING_THREADS = min(4, max(2, os.cpu_count() or 1))
 # The longest time without a look at what the storing threads have done.
 _TURN_SECONDS = 0.05
 

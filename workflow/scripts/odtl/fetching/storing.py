@@ -121,8 +121,10 @@ class Store:
             os.makedirs(parent, exist_ok=True)
             self._folders.add(parent)
         temporary = f"{parent}/.{name}.{self._mark}"
+
         try:
-            if not self._link(temporary, data, sha256):
+            linked = self._link(temporary, data, sha256)
+            if not linked:
                 # Not through a link that somebody has put there.
                 descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
                 with open(descriptor, "wb", buffering=0) as stream:
@@ -130,10 +132,12 @@ class Store:
                     while left:
                         left = left[stream.write(left) :]
             os.replace(temporary, path)
-        finally:
-            # Left on an error, and where both names were links to one file already: then nothing is renamed.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+        except BaseException:
+            _remove(temporary)
+            raise
+        if linked:
+            # Both names may have been links to one file already: then nothing is renamed.
+            _remove(temporary)
 
     def _link(self, temporary: str, data: bytes, sha256: str) -> bool:
         with self._lock:
@@ -148,6 +152,11 @@ class Store:
         except OSError:
             return False
         return True
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _read(path: str) -> bytes:

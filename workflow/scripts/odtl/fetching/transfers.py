@@ -19,7 +19,8 @@ from odtl.fetching.policy import Policy
 from odtl.fetching.urls import Proxies, Target
 
 USER_AGENT = "object-detection-transfer-learning/0.1"
-_BUFFER_BYTES = 512 << 10
+# Larger ones are slower: libcurl goes through the whole of them for each transfer.
+_BUFFER_BYTES = 128 << 10
 # What may end otherwise on another attempt: no name, no connection, cut off, timed out, TLS or HTTP/2 in disorder.
 _PASSING = {
     pycurl.E_COULDNT_RESOLVE_HOST,
@@ -118,6 +119,7 @@ class _Handle:
         self._refused: list[str] = []
         self._opened = 0
         self._proxied = False
+        self._proxy: str | None = None
         self._began = 0.0
         for option, value in {
             pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
@@ -145,9 +147,11 @@ class _Handle:
         self._began = time.monotonic()
         self._proxied = bool(proxy)
         self.curl.setopt(pycurl.URL, target.url)
-        # Said in either case: what libcurl reads from the environment itself must not differ from what is checked.
-        self.curl.setopt(pycurl.PROXY, proxy)
-        self.curl.setopt(pycurl.NOPROXY, "")
+        if proxy != self._proxy:
+            # Said in either case: what libcurl reads from the environment itself must not differ from what is checked.
+            self.curl.setopt(pycurl.PROXY, proxy)
+            self.curl.setopt(pycurl.NOPROXY, "")
+            self._proxy = proxy
 
     def _write(self, piece: bytes) -> int | None:
         self._size += len(piece)

@@ -10,7 +10,10 @@ from urllib.request import getproxies_environment, proxy_bypass_environment
 _SAFE = "!$&'()*+,/:;=?@[]~%"
 _NOT_ENCODED = re.compile("%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_PORTS = {"http": 80, "https": 443}
 MAX_LENGTH = 8192
+# What most are, and what goes over the wire as it is: no name, password, query or fragment, nothing to be encoded.
+_PLAIN = re.compile(r"(https?)://([a-z0-9][a-z0-9.-]*)(?::([1-9][0-9]{0,4}))?/[A-Za-z0-9!$&'()*+,/:=@~._-]*")
 
 
 class UrlError(ValueError):
@@ -39,6 +42,12 @@ def parse(url: str) -> Target:
     text = url.strip()
     if len(text) > MAX_LENGTH:
         raise UrlError(f"an address of {len(text):,} characters")
+    if (plain := _PLAIN.fullmatch(text)) and (port := int(plain[3] or _PORTS[plain[1]])) < 2**16:
+        return Target(text, (plain[1], plain[2], port), plain[2])
+    return _parse(text)
+
+
+def _parse(text: str) -> Target:
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -53,7 +62,7 @@ def parse(url: str) -> Target:
     user = f"{_encode(parts.netloc.rpartition('@')[0])}@" if "@" in parts.netloc else ""
     netloc = f"{user}{bracketed}{'' if port is None else f':{port}'}"
     clean = SplitResult(parts.scheme, netloc, _encode(parts.path) or "/", _encode(parts.query), "").geturl()
-    return Target(clean, (parts.scheme, host, port or {"http": 80, "https": 443}[parts.scheme]), host)
+    return Target(clean, (parts.scheme, host, port or _PORTS[parts.scheme]), host)
 
 
 def redirected(target: Target, location: str) -> Target:

@@ -4,7 +4,11 @@ import difflib
 from collections.abc import Iterator, Mapping
 
 from odtl.inventory.claims import line_problem
-from odtl.labels import same_but_for_spelling
+from odtl.labels import by_spelling, plain
+
+# So many labels of one image are told which class is nearest to them: more are no slips of the hand, and each takes a
+# millisecond with 100 classes.
+_MOST_ADVICE = 100
 
 
 class Classifier:
@@ -18,7 +22,11 @@ class Classifier:
         self._aliases = {_one_line(label): name for label, name in (labels_config.get("aliases") or {}).items()}
         fixed = labels_config.get("classes")
         self._fixed = None if fixed is None else frozenset(fixed)
+        self._by_spelling = by_spelling(fixed or ())
+        # Sorted, so that the last of those that differ in case alone does not depend on the list's order.
+        self._lower = {name.lower(): name for name in sorted(fixed or ())}
         self._known: dict[str, str | None] = {}
+        self._advised: dict[str, str] = {}
         self._respelt: dict[str, str] = {}
 
     def __call__(self, label: str) -> str | None:
@@ -31,7 +39,7 @@ class Classifier:
         name = self._aliases.get(name, name)
         if self._fixed is None or name in self._fixed:
             return name or None
-        spelt = same_but_for_spelling(name, self._fixed)
+        spelt = self._by_spelling.get(plain(name))
         if spelt is not None:
             self._respelt[label] = spelt
         return spelt
@@ -41,11 +49,13 @@ class Classifier:
 
         One that is no class of it is told with the nearest class that is.
         """
-        file = annotation["file"]
+        file, unknown = annotation["file"], set()
         for index, (label, name) in enumerate(zip(annotation["labels"], annotation["classes"], strict=True), 1):
             if name is None and _one_line(label):
                 found = f"class {label!r}, which is not in the list"
-                done = f"box left out{self._advice(label)}"
+                unknown.add(label)
+                # By what else the image has, never by what other images have: a line must not depend on them.
+                done = f"box left out{self._advice(label) if len(unknown) <= _MOST_ADVICE else ''}"
                 yield line_problem("label_unknown", file, f"box {index}", found, done, before=label)
             elif label in self._respelt:
                 found = f"class {label!r}, which is {name!r} in the list"
@@ -53,9 +63,12 @@ class Classifier:
                 yield line_problem("label_spelling", file, f"box {index}", found, done, before=label, after=name)
 
     def _advice(self, label: str) -> str:
-        names = {name.lower(): name for name in sorted(self._fixed or ())}
-        nearest = difflib.get_close_matches(label.lower(), names, n=1, cutoff=0.5)
-        return f"; the nearest class is {names[nearest[0]]!r}: an alias would keep it" if nearest else ""
+        if label not in self._advised:
+            nearest = difflib.get_close_matches(label.lower(), self._lower, n=1, cutoff=0.5)
+            name = self._lower[nearest[0]] if nearest else ""
+            said = f"; the nearest class is {name!r}: an alias would keep it" if nearest else ""
+            self._advised[label] = said
+        return self._advised[label]
 
 
 def _one_line(label: str) -> str:

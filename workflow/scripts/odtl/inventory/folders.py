@@ -3,16 +3,18 @@
 import marshal
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from odtl import file_cache
 from odtl.errors import Problem
-from odtl.file_cache import Key
+from odtl.file_cache import Key, key_of
+from odtl.inventory.kinds import is_image_name, tells_nothing
 from odtl.inventory.paths import plain, root_of
 
 # Path relative to the root it was found under, with "/"; path to open; key.
 File = tuple[str, str, Key]
+Unknown = Callable[[Sequence[tuple[str, Key]]], Collection[str]]
 _NO_KEY = (-1, -1, -1, -1)
 
 
@@ -36,8 +38,15 @@ class Folder:
 
     def files(self, extensions: Collection[str]) -> Iterator[File]:
         """Yield the files that have one of the extensions."""
+        return self._files(lambda name: name[name.rfind(".") :].lower() in extensions)
+
+    def images(self) -> Iterator[File]:
+        """Yield the images."""
+        return self._files(is_image_name)
+
+    def _files(self, wanted: Callable[[str], bool]) -> Iterator[File]:
         for name, *numbers in self.entries():
-            if name[name.rfind(".") :].lower() in extensions:
+            if wanted(name):
                 key = tuple(numbers)
                 yield self.prefix + name, f"{self.path}/{name}", key if key != _NO_KEY else None
 
@@ -51,6 +60,10 @@ class Tree:
     def files(self, extensions: Collection[str]) -> list[File]:
         """Return the files that have one of the extensions, in any case, sorted by relative path."""
         return sorted(file for folder in self.folders for file in folder.files(extensions))
+
+    def images(self) -> list[File]:
+        """Return the images, sorted by relative path."""
+        return sorted(file for folder in self.folders for file in folder.images())
 
     def has(self, extensions: Collection[str]) -> bool:
         """Say whether there is a file with one of the extensions."""
@@ -113,8 +126,13 @@ class Tree:
         return Tree(folders)
 
 
-def walk(root: str, extensions: frozenset[str], field: str, problems: list[Problem]) -> Tree:
+def walk(
+    root: str, extensions: frozenset[str], field: str, problems: list[Problem], unknown: Unknown | None = None
+) -> Tree:
     """List the files below `root` that have one of the extensions, in any case.
+
+    unknown: from files whose extension tells nothing (path and key) to the paths of those that are to be listed, too;
+             None: none of them are.
 
     Hidden files and folders (".name") are left out. Links are followed, each folder once. What cannot be listed, and
     names that are no UTF-8, are added to `problems` with the configuration's `field`.
@@ -123,6 +141,7 @@ def walk(root: str, extensions: frozenset[str], field: str, problems: list[Probl
     seen: set[tuple[int, int]] = set()
     # Links last: a folder that is reached both ways then has its own name, not the link's.
     folders, links = [""], []
+    unsure: list[tuple[Folder, str, Key]] = []
     while folders or links:
         relative = folders.pop() if folders else links.pop(0)
         path = f"{root}/{relative}" if relative else root
@@ -132,8 +151,11 @@ def walk(root: str, extensions: frozenset[str], field: str, problems: list[Probl
                 continue
             seen.add((status.st_dev, status.st_ino))
             folder = Folder(f"{relative}/" if relative else "", path, [], [])
+            others: list[os.DirEntry] = []
             with os.scandir(path) as entries:
-                below, linked = _list_folder(entries, extensions, folder)
+                below, linked = _list_folder(entries, extensions, folder, others)
+            if unknown is not None:
+                unsure += ((folder, entry.name, key_of(entry.path)) for entry in others if tells_nothing(entry.name))
         except OSError as error:
             cure = "Correct the path, or make the folder readable."
             problems.append(Problem("config", field, f"{path} ({error.strerror})", cure))
@@ -141,6 +163,8 @@ def walk(root: str, extensions: frozenset[str], field: str, problems: list[Probl
         listed.append(folder)
         folders += below
         links = sorted(links + linked)
+    if unknown is not None:
+        _add_unsure([entry for entry in unsure if entry[2] is not None], unknown)
     for folder in listed:
         if not "".join([folder.prefix, *folder.names]).isascii():
             _check_names(folder, field, problems)
@@ -148,7 +172,7 @@ def walk(root: str, extensions: frozenset[str], field: str, problems: list[Probl
 
 
 def _list_folder(
-    entries: Iterable[os.DirEntry], extensions: frozenset[str], folder: Folder
+    entries: Iterable[os.DirEntry], extensions: frozenset[str], folder: Folder, others: list[os.DirEntry]
 ) -> tuple[list[str], list[str]]:
     below, linked = [], []
     names, keys = folder.names, folder.keys
@@ -174,7 +198,17 @@ def _list_folder(
                 keys += _NO_KEY
         elif _is_folder(entry):
             (linked if entry.is_symlink() else below).append(folder.prefix + name)
+        else:
+            others.append(entry)
     return below, linked
+
+
+def _add_unsure(unsure: Sequence[tuple[Folder, str, Key]], unknown: Unknown) -> None:
+    found = unknown([(f"{folder.path}/{name}", key) for folder, name, key in unsure])
+    for folder, name, key in unsure:
+        if f"{folder.path}/{name}" in found:
+            folder.names.append(name)
+            folder.keys.extend(key)
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

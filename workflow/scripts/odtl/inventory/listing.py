@@ -6,11 +6,13 @@ import os
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from odtl.annotations.formats import FORMATS, Format
 from odtl.errors import InputError, Problem
-from odtl.file_cache import key_of, stat_key
+from odtl.file_cache import Report, key_of, print_progress, stat_key
 from odtl.inventory.folders import File, Tree, walk
+from odtl.inventory.kinds import opened
 from odtl.inventory.lists import SplitLists, list_files
 from odtl.inventory.names import find_names
 from odtl.inventory.paths import IMAGE_EXTENSIONS
@@ -46,7 +48,7 @@ class Source:
     @functools.cached_property
     def images(self) -> list[File]:
         """The images that are files, sorted by relative path."""
-        return self.root.files(IMAGE_EXTENSIONS)
+        return self.root.images()
 
     @functools.cached_property
     def annotations(self) -> list[tuple[str | None, list[File]]]:
@@ -88,13 +90,15 @@ class Source:
         return {path for one, two in pairs if isinstance(one, Tree) for path in one.differences(two)}
 
 
-def list_sources(data_config: Mapping) -> list[Source]:
+def list_sources(data_config: Mapping, cache: Path | None = None) -> list[Source]:
     """Return the files of all sources of the `data` section.
+
+    cache: folder to keep what was read to tell which files are images, None for nowhere.
 
     Raises InputError with every folder or table that is not there or has nothing to offer.
     """
     problems: list[Problem] = []
-    sources = [_list_source(number, source, problems) for number, source in enumerate(data_config["sources"])]
+    sources = [_list_source(number, source, cache, problems) for number, source in enumerate(data_config["sources"])]
     if not problems and not any(_has_annotations(source) for source in sources):
         cure = "Point data.sources[].annotations at the folder or table that holds them."
         problems.append(Problem("config", "data.sources", "no annotation at all", cure))
@@ -103,7 +107,16 @@ def list_sources(data_config: Mapping) -> list[Source]:
     return sources
 
 
-def _list_source(number: int, source: Mapping, problems: list[Problem]) -> Source:
+def warn_of_lists(sources: Sequence[Source], report: Report | None) -> None:
+    """Tell of images that lists name and that are not there, on one line for each list; None prints to stderr."""
+    for source in sources:
+        # Of a list of addresses, none are there yet.
+        if source.lists and source.images and not source.urls:
+            for warning in source.lists.describe_missing(file[0] for file in source.images):
+                (report or print_progress)(f"Warning: {warning}")
+
+
+def _list_source(number: int, source: Mapping, cache: Path | None, problems: list[Problem]) -> Source:
     field = f"data.sources[{number}]"
     known = FORMATS[source["format"]]
     root = _tidy(source["images"]) if source.get("images") else None
@@ -112,7 +125,10 @@ def _list_source(number: int, source: Mapping, problems: list[Problem]) -> Sourc
         places = [(None, f"{root}/{known.beside}")]
     beside = not places and known.per_image and root is not None
     extensions = IMAGE_EXTENSIONS | frozenset(known.endings) if beside else IMAGE_EXTENSIONS
-    images = Tree([]) if root is None else walk(root, extensions, f"{field}.images", problems)
+    images = Tree([])
+    if root is not None:
+        unknown = functools.partial(opened, cache_path=cache and cache / f"kinds-{number}")
+        images = walk(root, extensions, f"{field}.images", problems, unknown)
     parts: list[tuple[str | None, Tree | File]] = [(None, images)] if beside else []
     for split, path in places:
         where = f"{field}.annotations"
@@ -126,11 +142,10 @@ def _list_source(number: int, source: Mapping, problems: list[Problem]) -> Sourc
         cure = f"A source of format {source['format']} needs the path of its annotations."
         problems.append(Problem("config", f"{field}.annotations", "nothing", cure))
     urls = [_one_file(_tidy(path), f"{field}.urls", problems) for path in _as_list(source.get("urls"))]
-    if root is not None and os.path.isdir(root) and not urls and not images.has(IMAGE_EXTENSIONS):
+    if root is not None and os.path.isdir(root) and not urls and not any(images.images()):
         names = ", ".join(sorted(extension[1:] for extension in IMAGE_EXTENSIONS))
-        problems.append(
-            Problem("config", f"{field}.images", f"no image in {root}", f"Files named {names} are looked for.")
-        )
+        cure = f"Files named {names} are looked for, and others that begin as an image does."
+        problems.append(Problem("config", f"{field}.images", f"no image in {root}", cure))
     mode = source.get("split") or "from_folders"
     result = Source(source.get("name") or "", source["format"], mode, images, tuple(parts), tuple(filter(None, urls)))
     return _with_asides(result, source, root, [path for _, path in places], field, problems)

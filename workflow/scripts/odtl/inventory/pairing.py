@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from odtl.inventory.folders import File, Tree
 from odtl.inventory.listing import Source
-from odtl.inventory.paths import basename, plain, slashes
+from odtl.inventory.paths import basename, plain, slashes, stem_of
 from odtl.inventory.reading import EXTRA
 from odtl.inventory.tables import Tables, tables_of
 
@@ -163,7 +163,7 @@ def _images_by_stem(images: Sequence[File]) -> dict[str, list[File]]:
     index: dict[str, list[File]] = {}
     for image in images:
         relative = image[0]
-        index.setdefault(relative[: relative.rfind(".")], []).append(image)
-        # Some tools name the annotation of a.jpg a.jpg.xml.
-        index.setdefault(relative, []).append(image)
+        # Some tools name the annotation of a.jpg a.jpg.xml. What has no image's extension has one name only.
+        for stem in {stem_of(relative), relative}:
+            index.setdefault(stem, []).append(image)
     return index

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 from odtl.split import split_named
 
-IMAGE_EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+# Also those of kinds that cannot be read here (HEIC, AVIF, JPEG 2000): they are images, and the ledger says so.
+IMAGE_EXTENSIONS = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jfif", ".jpe", ".jif", ".pjpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+        *(".heic", ".heif", ".avif", ".jp2"),
+    )
+)
 # Tools put images and annotations into folders side by side, which are called so.
 _KINDS_OF_FOLDER = frozenset(("images", "jpegimages", "img", "imgs", "labels", "annotations", "xmls", "xml"))
 

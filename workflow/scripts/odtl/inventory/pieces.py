@@ -14,6 +14,7 @@ from odtl.inventory import reading
 from odtl.inventory.claims import entry_claim, file_claim
 from odtl.inventory.classes import Classifier
 from odtl.inventory.entries import image_entry, remote_entry
+from odtl.inventory.misnamed import misnamed
 from odtl.inventory.pairing import Unit
 from odtl.inventory.placing import Lines, Placer, Placing
 
@@ -41,11 +42,16 @@ class Piece(TypedDict):
 
 
 class Done(TypedDict):
-    """What came of a piece: lines, classes and origins by shard, what its files hold, how many were looked at."""
+    """What came of a piece.
+
+    Lines, classes and origins by shard; the lines whose annotation names another image; what its files hold, how many
+    were looked at.
+    """
 
     texts: dict[str, list[tuple[str, str]]]
     classes: dict[str, set[str]]
     origins: dict[str, list[str]]
+    misnamed: list[tuple]
     values: dict[str, object]
     count: int
 
@@ -65,13 +71,16 @@ def work(piece: Piece) -> Done:
             claim = file_claim(annotation, split, content, placer.names)
         if image[1]:
             value = kept.value("image", image[1], image[2])
-            lines.add_image(image_entry(image[0], image[1], value, claim, (), classify, split), placer)
+            place = lines.add_image(image_entry(image[0], image[1], value, claim, (), classify, split), placer)
+            lines.misnamed.extend(misnamed(number, image[0], place, claim))
         else:
             lines.add_image(remote_entry(image[0], claim.extra["origin"], claim, (), classify, split), placer)
     values = {path: kept.value(kind, path, key) for kind, path, key in piece["files"]}
     kept.save()
     count = sum(files_of(unit) for _, unit in piece["units"]) + len(values)
-    return {"texts": lines.texts, "classes": lines.classes, "origins": lines.origins, "values": values, "count": count}
+    # A pipe takes plain tuples only.
+    other = {"misnamed": list(map(tuple, lines.misnamed)), "values": values, "count": count}
+    return {"texts": lines.texts, "classes": lines.classes, "origins": lines.origins, **other}
 
 
 def files_of(unit: Unit) -> int:

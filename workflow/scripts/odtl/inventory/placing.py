@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from odtl.duplicates.groups_file import digest_of, read_groups
 from odtl.inventory.entries import Entry
+from odtl.inventory.kinds import is_image_name
 from odtl.inventory.listing import Source
+from odtl.inventory.misnamed import Misnamed
 from odtl.inventory.origins import origin_mark
-from odtl.inventory.paths import IMAGE_EXTENSIONS, folder_split
+from odtl.inventory.paths import folder_split
 from odtl.split import SPLITS, assign, group_of, shard_name, shard_of
 
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
@@ -48,7 +50,7 @@ def placing_of(source: Source, config: Mapping, shards: int, stated: Collection[
     """Return a source's placing; `config` is the `split` section, `stated` the splits that its tables state."""
     present = {split for split, _ in source.parts if split is not None} | set(stated)
     if source.split == "from_folders":
-        folders = (each for each in source.root.folders if any(True for _ in each.files(IMAGE_EXTENSIONS)))
+        folders = (each for each in source.root.folders if any(map(is_image_name, each.names)))
         present |= {folder_split(folder.prefix) for folder in folders}
         present |= source.lists.splits if source.lists else set()
     share = float(config.get("val_from_train") or 0)
@@ -102,12 +104,13 @@ class Placer:
 class Lines:
     """Some lines of the manifests, by shard: (id, text), the classes in use through them, and the origins they name.
 
-    An origin is here as `origin_mark` has it.
+    An origin is here as `origin_mark` has it. Those in `misnamed` may get a problem more: see `add_problems`.
     """
 
     texts: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     classes: dict[str, set[str]] = field(default_factory=dict)
     origins: dict[str, list[str]] = field(default_factory=dict)
+    misnamed: list[Misnamed] = field(default_factory=list)
 
     def add_image(self, entry: Entry, placer: Placer) -> tuple[str, str]:
         """Add the line of an image; return its shard and id."""
@@ -131,6 +134,7 @@ class Lines:
         texts: Mapping[str, Iterable[tuple[str, str]]],
         classes: Mapping[str, Iterable[str]],
         origins: Mapping[str, Iterable[str]],
+        misnamed: Iterable[tuple] = (),
     ) -> None:
         """Add lines that were made elsewhere."""
         for shard, lines in texts.items():
@@ -139,6 +143,16 @@ class Lines:
             self.classes.setdefault(shard, set()).update(names)
         for shard, marks in origins.items():
             self.origins.setdefault(shard, []).extend(marks)
+        self.misnamed.extend(Misnamed(*each) for each in misnamed)
+
+    def add_problems(self, problems: Mapping[str, Mapping[str, dict[str, str]]]) -> None:
+        """Add a problem, which rejects nothing, to some lines: shard -> id -> problem."""
+        for shard, by_id in problems.items():
+            for index, (line_id, text) in enumerate(self.texts[shard]):
+                if line_id in by_id:
+                    line = json.loads(text)
+                    line["problems"].append(by_id[line_id])
+                    self.texts[shard][index] = (line_id, _encode(line))
 
     def _add(self, shard: str, image_id: str, group: str, entry: Entry) -> tuple[str, str]:
         text = _encode({**entry.line, "id": image_id, "group": group})

@@ -122,18 +122,20 @@ READERS = {"image": _read_image, "voc": _read_voc, "yolo": _read_yolo}
 
 
 def _pack(annotation: Annotation, name: str = "") -> list:
-    filename, width, height, boxes, labels, difficult, truncated = annotation[1:8]
+    boxes = annotation[4]
+    # Most have nothing to be made shorter, and there may be millions.
+    for xmin, ymin, xmax, ymax in boxes:
+        if not (type(xmin) is type(ymin) is type(xmax) is type(ymax) is int):
+            boxes = tuple([_short(box) for box in boxes])
+            break
     extra = {} if annotation[8:] == _NOTHING_ELSE else _extra(annotation, name)
-    return [filename, width, height, tuple(map(_short, boxes)), labels, difficult, truncated, extra]
+    return [*annotation[1:4], boxes, *annotation[5:8], extra]
 
 
 def _short(box: tuple[float, ...]) -> tuple[float, ...]:
     """Return a box whose whole edges are integers, so that 5 and 5.0 make the same line."""
     xmin, ymin, xmax, ymax = box
-    # Most have nothing to be made shorter, and there may be millions.
-    if (type(xmin) is type(ymin) is type(xmax) is type(ymax) is int) or (
-        xmin % 1 and ymin % 1 and xmax % 1 and ymax % 1
-    ):
+    if xmin % 1 and ymin % 1 and xmax % 1 and ymax % 1:
         return box
     return tuple([int(edge) if edge % 1 == 0 and abs(edge) < 1e15 else edge for edge in box])
 

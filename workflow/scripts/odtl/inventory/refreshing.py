@@ -18,8 +18,10 @@ from odtl import scratch
 from odtl.duplicates.groups_file import digest_of
 from odtl.file_cache import Report, is_settled, stat_key
 from odtl.inventory.entries import classes_in_use
-from odtl.inventory.listing import Source, list_sources
+from odtl.inventory.listing import Source, list_sources, warn_of_lists
 from odtl.inventory.manifests import CLASSES_FILE, ORIGINS_FILE, SHARD_CLASSES_FILE, write, write_some
+from odtl.inventory.misnamed import Misnamed, concerned
+from odtl.inventory.misnamed import kept as kept_misnamed
 from odtl.inventory.origins import digest_of_marks, origin_mark
 from odtl.inventory.pairing import Unit, pair
 from odtl.inventory.paths import root_of
@@ -43,7 +45,7 @@ from odtl.split import SPLITS, shard_name, shard_of
 # Above this share of the images, all lines are made anew: processes do that side by side.
 _MOST_CHANGED = 0.05
 _FEW = 100
-_VERSION = "state 3"
+_VERSION = "state 4"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class _Memory:
     placings: per source.
     open:     shard and id of each line that is not of a unit.
     classes:  shard -> classes in use; origins: shard -> digest of its origins.
+    misnamed: lines that hang on whether there is another image, too (see `misnamed.Misnamed`).
     """
 
     files: Sequence[Sequence]
@@ -77,6 +80,7 @@ class _Memory:
     open: Sequence[tuple[str, str]]
     classes: Mapping[str, Sequence[str]]
     origins: Mapping[str, str]
+    misnamed: Sequence[tuple]
 
 
 @collector_paused()
@@ -102,7 +106,8 @@ class _Refresh:
         self.data, self.folder, self.cache = data_config, folder, cache
         self.settings = Settings(labels_config, cache, report)
         self.started = time.time_ns()
-        self.sources = list_sources(data_config)
+        self.sources = list_sources(data_config, cache)
+        warn_of_lists(self.sources, report)
         groups = digest_of(data_config["split"].get("groups"))
         self.identity = _digest(code_digest("inventory"), data_config, labels_config, groups)
 
@@ -128,11 +133,12 @@ class _Refresh:
         plan = make_plan(self.sources, self.data, tables)
         lines, added = all_lines(plan, self.settings)
         inventory = inventory_of(lines, int(self.data["shards"]))
-        return write(inventory, self.folder), self._memory(plan, added, inventory.shard_classes, inventory.origins)
+        memory = self._memory(plan, added, inventory.shard_classes, inventory.origins, lines.misnamed)
+        return write(inventory, self.folder), memory
 
     def _some(self, change: "_Change", state: _State, memory: _Memory) -> tuple[dict[str, str], _Memory]:
         """Replace the lines of what has changed, and of all that is not settled."""
-        lines, added = some_lines(change.plan, self.settings, change.units)
+        lines, added = some_lines(change.plan, self.settings, change.units, self.sources)
         removed: dict[str, set[str]] = {}
         for shard, line_id in [*_places(change.ids, int(self.data["shards"])), *memory.open]:
             removed.setdefault(shard, set()).add(line_id)
@@ -149,7 +155,8 @@ class _Refresh:
         classes = {shard: names for shard, names in classes.items() if names}
         origins = {shard: digest for shard, digest in origins.items() if digest}
         digests = write_some(texts, classes, origins, self.folder)
-        return {**state.digests, **digests}, self._memory(change.plan, added, classes, origins)
+        misnamed = [*kept_misnamed([Misnamed(*each) for each in memory.misnamed], removed), *lines.misnamed]
+        return {**state.digests, **digests}, self._memory(change.plan, added, classes, origins, misnamed)
 
     def _memory(
         self,
@@ -157,6 +164,7 @@ class _Refresh:
         added: Sequence[tuple[str, str]],
         classes: Mapping[str, Sequence[str]],
         origins: Mapping[str, str],
+        misnamed: Sequence[Misnamed],
     ) -> _Memory:
         return _Memory(
             files=[source.state for source in self.sources],
@@ -165,6 +173,7 @@ class _Refresh:
             open=list(added),
             classes=classes,
             origins=origins,
+            misnamed=list(map(tuple, misnamed)),
         )
 
     def _load_state(self) -> _State | None:
@@ -248,10 +257,14 @@ def _change(
     roots = []
     for now, then, young, named in zip(sources, before, memory.young, names, strict=True):
         roots.append(named | {root_of(path) for path in [*now.differences(then), *young]})
+    # Lines that hang on one of these files, too.
+    known = [Misnamed(*each) for each in memory.misnamed]
+    roots = [changed | concerned(known, number, changed) for number, changed in enumerate(roots)]
     count = sum(source.root.count() for source in sources) + sum(len(table["annotations"]) for table in tables.values())
     if sum(map(len, roots)) > max(_FEW, _MOST_CHANGED * count):
         return None
-    # Where all was settled, other files have no say. If all is not settled now, the plan says so.
+    # Where all was settled, other files have no say, but for those that were just added. If all is not settled now, the
+    # plan says so.
     some = [
         source.select(wanted) if source.per_image else source for source, wanted in zip(sources, roots, strict=True)
     ]

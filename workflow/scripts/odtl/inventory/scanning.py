@@ -15,7 +15,8 @@ from odtl.file_cache import Report
 from odtl.inventory.classes import Classifier
 from odtl.inventory.entries import image_entry, orphan_entry, remote_entry, row_entry
 from odtl.inventory.finding import find
-from odtl.inventory.listing import HEADLINE, Source, list_sources
+from odtl.inventory.listing import HEADLINE, Source, list_sources, warn_of_lists
+from odtl.inventory.misnamed import misnamed, problems_of
 from odtl.inventory.origins import digest_of_marks
 from odtl.inventory.pairing import Pairing, Unit, pair
 from odtl.inventory.paths import stem_of
@@ -111,7 +112,8 @@ def scan(
     images, no annotations, one id twice.
     """
     settings, started = Settings(labels_config, cache_path and Path(cache_path), report), time.time_ns()
-    sources = list_sources(data_config)
+    sources = list_sources(data_config, settings.cache)
+    warn_of_lists(sources, report)
     tables = read_tables(sources, settings.cache, started)
     lines, _ = all_lines(make_plan(sources, data_config, tables), settings)
     return inventory_of(lines, int(data_config["shards"]))
@@ -146,24 +148,33 @@ def make_placings(sources: Sequence[Source], data_config: Mapping, tables: Table
 def all_lines(plan: Plan, settings: Settings) -> tuple[Lines, list[tuple[str, str]]]:
     """Return all lines, and shard and id of those that are not of a unit."""
     units = [(number, unit) for number, pairing in enumerate(plan.pairings) for unit in pairing.units]
-    return some_lines(plan, settings, units, complete=True)
+    return some_lines(plan, settings, units, plan.sources, complete=True)
 
 
 def some_lines(
-    plan: Plan, settings: Settings, units: Sequence[tuple[int, Unit]], complete: bool = False
+    plan: Plan,
+    settings: Settings,
+    units: Sequence[tuple[int, Unit]],
+    sources: Sequence[Source],
+    complete: bool = False,
 ) -> tuple[Lines, list[tuple[str, str]]]:
     """Return the lines of some units, (number of the source, unit) each, and of all that is not settled.
 
-    Also returns shard and id of the latter. complete: these are all units there are.
+    Also returns shard and id of the latter.
+
+    sources:  with all their files, of which the plan may have some only.
+    complete: these are all units there are.
     """
     lines, values = Lines(), {}
     pieces = _pieces(plan, settings, units, complete)
     progress = _Progress(pieces, settings.report)
     for done in work_off(pieces):
-        lines.extend(done["texts"], done["classes"], done["origins"])
+        lines.extend(done["texts"], done["classes"], done["origins"], done["misnamed"])
         values.update(done["values"])
         progress.add(done["count"])
-    return lines, _add_open(lines, plan, settings, values)
+    added = _add_open(lines, plan, settings, values)
+    lines.add_problems(problems_of(lines.misnamed, sources))
+    return lines, added
 
 
 def check_ids(sources: Sequence[Source], placings: Sequence[Placing], pairings: Sequence[Pairing]) -> None:
@@ -238,7 +249,8 @@ def _add_open(lines: Lines, plan: Plan, settings: Settings, values: Mapping[str,
     """Add the lines of what is not settled; return shard and id of each."""
     classify = Classifier(settings.labels)
     added, remote, later = [], [], []
-    for source, pairing, placing in zip(plan.sources, plan.pairings, plan.placings, strict=True):
+    planned = zip(plan.sources, plan.pairings, plan.placings, strict=True)
+    for number, (source, pairing, placing) in enumerate(planned):
         if not pairing.open_annotations and not source.urls:
             continue
         found = find(source, pairing, {**plan.tables, **values})
@@ -247,6 +259,7 @@ def _add_open(lines: Lines, plan: Plan, settings: Settings, values: Mapping[str,
             claim, problems = found.match.claims.get(relative), found.match.problems.get(relative, ())
             entry = image_entry(relative, path, values[path], claim, problems, classify, found.split_of(relative))
             added.append(lines.add_image(entry, placer))
+            lines.misnamed.extend(misnamed(number, relative, added[-1], claim))
         for relative, each in found.remote.items():
             claim, problems = found.match.claims.get(relative), found.match.problems.get(relative, ())
             entry = remote_entry(relative, each.origin, claim, problems, classify, found.split_of(relative))
