@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from odtl import images
+from odtl.errors import said_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class Gif:
             except Exception as error:
                 if not number:
                     raise images.ImageError(
-                        "image_damaged", f"GIF that is cut off or damaged ({error})"[:200]
+                        "image_damaged", f"GIF that is cut off or damaged ({said_by(error)})"[:200]
                     ) from error
                 self.trouble = f"unreadable from frame {number} on: cut off or damaged"
                 return
