@@ -39,6 +39,7 @@ CONFIG = {
     "data": {"sources": [{"format": "voc", "images": "images"}], "split": {"val_from_train": 0.2}},
     "training": TRAINING,
     "detect": DETECT,
+    "export": {"formats": FORMATS},
 }
 
 
@@ -254,7 +255,7 @@ def test_a_format_that_fell_apart_is_refused_and_others_stay(project):
     exact = {"min_iou": 1, "max_score_difference": 0, "max_outliers": 0, "max_ap_drop": 0}
     export = {"formats": [*FORMATS, "tflite_int8"], "tolerances": {"tflite_int8": exact}, "checkpoint": "last"}
     relabel(project, "test/001.xml")
-    project.configure(**CONFIG, export={**export, "latency_threads": []})
+    project.configure(**{**CONFIG, "export": {**export, "latency_threads": []}})
     run = project.snakemake("--keep-going", "--until", "check_saved_model", "check_frozen_graph", "check_tflite")
     assert run.status != 0
     assert "The export `tflite_int8` differs from the checkpoint by more than is allowed" in run.output
@@ -268,13 +269,14 @@ def test_a_format_that_fell_apart_is_refused_and_others_stay(project):
         proof = json.loads((folder / f"export/parity/{name}.json").read_text(encoding="utf-8"))
         assert (proof["checkpoint"]["wanted"], proof["checkpoint"]["step"]) == ("last", TRAINING["train_steps"])
     lenient = {"min_iou": 0, "max_score_difference": 1, "max_outliers": 1, "max_ap_drop": 1}
-    project.configure(**CONFIG, export={**export, "tolerances": {"tflite_int8": lenient}, "latency_threads": []})
+    lenient = {**export, "tolerances": {"tflite_int8": lenient}, "latency_threads": []}
+    project.configure(**{**CONFIG, "export": lenient})
     assert project.snakemake("--until", "check_tflite").finished == {"check_tflite": 1}
     assert (folder / "export/detector_int8.tflite").stat().st_size > 0
 
 
 def test_a_step_that_was_not_kept_is_refused_by_name(project):
-    project.configure(**CONFIG, export={"checkpoint": 5})
+    project.configure(**{**CONFIG, "export": {"formats": FORMATS, "checkpoint": 5}})
     run = project.snakemake("--until", "export_graphs")
     assert run.status != 0
     assert (
