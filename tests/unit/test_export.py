@@ -231,7 +231,8 @@ def test_detector_takes_images_of_any_size(chain, place):
         assert np.all(boxes <= np.array([width, height, width, height]) + 1e-3)
     assert len(found) > 0
     one, same = detector.detect(np.stack([np.asarray(chain.images[0])] * 2))
-    np.testing.assert_array_equal(one.boxes, same.boxes)
+    # How a batch is cut among threads decides the last bits.
+    np.testing.assert_allclose(one.boxes, same.boxes, atol=1e-3)
 
 
 def test_a_portrait_stored_lying_is_detected_upright(chain, tmp_path):
