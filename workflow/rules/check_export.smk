@@ -88,3 +88,18 @@ use rule check_saved_model as check_tflite with:
         settings=lambda wildcards: gate_settings(f"tflite_{wildcards.precision}"),
         splits=list(SPLITS),
         code=code_of("check_export"),
+
+
+use rule check_saved_model as check_onnx with:
+    input:
+        **gate_inputs("onnx"),
+    output:
+        published="results/{experiment}/export/detector.onnx",
+        parity="results/{experiment}/export/parity/onnx.json",
+    log:
+        "results/logs/check_export/{experiment}-onnx.log",
+    params:
+        export_format="onnx",
+        settings=gate_settings("onnx"),
+        splits=list(SPLITS),
+        code=code_of("check_export"),

@@ -36,7 +36,7 @@ rule export_graphs:
         "../scripts/export_graphs.py"
 
 
-rule convert_tflite:
+rule convert_checkpoint:
     input:
         experiment="results/{experiment}/experiment.yaml",
         checkpoint=ancient("results/{experiment}/checkpoint/ckpt.index"),
@@ -46,10 +46,12 @@ rule convert_tflite:
         # Another training image trains again, and so changes training.json.
         records=ancient(shards_of("results/records/{shard}.tfrecord", "train")),
     output:
-        folder=directory("results/{experiment}/candidates/tflite_{precision}"),
-        sidecar="results/{experiment}/candidates/tflite_{precision}.json",
+        folder=directory("results/{experiment}/candidates/{format}"),
+        sidecar="results/{experiment}/candidates/{format}.json",
     log:
-        "results/logs/convert_tflite/{experiment}-{precision}.log",
+        "results/logs/convert_checkpoint/{experiment}-{format}.log",
+    wildcard_constraints:
+        format="tflite_[a-z0-9]+|onnx",
     conda:
         "../../environment.yml"
     resources:
@@ -59,6 +61,6 @@ rule convert_tflite:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
         settings={"checkpoint": config["export"]["checkpoint"]},
         state="results/{experiment}/training",
-        code=code_of("convert_tflite"),
+        code=code_of("convert_checkpoint"),
     script:
-        "../scripts/convert_tflite.py"
+        "../scripts/convert_checkpoint.py"

@@ -4,7 +4,7 @@ It is the same function as the SavedModel and the frozen graph, by the same name
 RGB, any size, in; detection_boxes, detection_scores, detection_classes and num_detections out. Preprocessing and
 non-maximum suppression are in it.
 
-What is needed for it is the optional extra `onnx`: tf2onnx and onnx to write, onnxruntime to run.
+What is needed for it is optional (`make onnx`): tf2onnx and onnx to write, onnxruntime to run.
 """
 
 import importlib
@@ -88,5 +88,5 @@ def _optional(name: str, path: str | os.PathLike):
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        cure = "Install the project's extra `onnx`, or leave ONNX out."
+        cure = "`make onnx` installs it; or leave `onnx` out of `export.formats`."
         raise InputError(Problem(str(path), name, f"not installed ({error})", cure)) from error

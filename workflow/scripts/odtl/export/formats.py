@@ -8,6 +8,7 @@ PATHS = {
     "tflite_float16": "detector_float16.tflite",
     "tflite_dynamic": "detector_dynamic.tflite",
     "tflite_int8": "detector_int8.tflite",
+    "onnx": "detector.onnx",
 }
 # TensorFlow Serving looks for numbers in the folder that it is given, and serves the highest.
 VERSION = "1"
@@ -18,6 +19,7 @@ TITLES = {
     "tflite_float16": "TFLite, float16 weights",
     "tflite_dynamic": "TFLite, int8 weights (dynamic range)",
     "tflite_int8": "TFLite, int8 throughout",
+    "onnx": "ONNX",
 }
 # What trying the detector on images needs in any case.
 NEEDED = "frozen_graph"

@@ -43,6 +43,10 @@ def _detector(model: str, threads: int):
         from odtl.tflite.running import run_tflite
 
         return run_tflite(model, threads)
+    if model.endswith(".onnx"):
+        from odtl.onnx import run_onnx
+
+        return run_onnx(model, threads)[0]
     import tensorflow as tf
 
     from odtl.detector import Detector
