@@ -39,7 +39,7 @@ OTHER_IMAGE = {"hash_images": 1, "find_duplicates": 1, "check_leaks": 1}
 CHECKS = {"check_saved_model": 1, "check_frozen_graph": 1, "check_tflite": 1}
 AFTER_EXPORT = {"write_model_card": 1, "write_summary": 1}
 AFTER_EVALUATION = {"plot_pr_curve": 1, "write_reference": 1, **CHECKS, "detect": 1, **AFTER_EXPORT}
-BUILDS = {"export_graphs": 1, "convert_tflite": 1, "measure_latency": 1}
+BUILDS = {"export_graphs": 1, "convert_checkpoint": 1, "measure_latency": 1}
 AFTER_TRAINING = {"plot_training": 1, "evaluate": 1, **BUILDS, **AFTER_EVALUATION}
 TRAINING = {"write_experiment": 1, "train": 1, **AFTER_TRAINING}
 # Boxes enough for a manifest, a boxes table and a record that Snakemake does not look into: over 1 MB each.
@@ -334,7 +334,7 @@ def test_tolerance_of_a_format_compares_that_one_again(project):
     [
         (
             {"formats": ["saved_model", "tflite_float32", "tflite_int8"]},
-            {"convert_tflite": 1, "check_tflite": 1, "measure_latency": 1, **AFTER_EXPORT},
+            {"convert_checkpoint": 1, "check_tflite": 1, "measure_latency": 1, **AFTER_EXPORT},
         ),
         ({"formats": ["saved_model"]}, {"measure_latency": 1, **AFTER_EXPORT}),
         ({"images": 2}, {"write_reference": 1, **CHECKS, "detect": 1, **AFTER_EXPORT}),

@@ -34,7 +34,7 @@ TRAINING = {
 DETECT = {"score_threshold": 0.001, "max_images": 3}
 
 
-FORMATS = ["saved_model", "frozen_graph", "tflite_float32", "tflite_float16", "tflite_dynamic"]
+FORMATS = ["saved_model", "frozen_graph", "tflite_float32", "tflite_float16", "tflite_dynamic", "onnx"]
 CONFIG = {
     "data": {"sources": [{"format": "voc", "images": "images"}], "split": {"val_from_train": 0.2}},
     "training": TRAINING,
@@ -236,7 +236,7 @@ def test_relabelled_test_image_is_evaluated_but_not_trained_on(project):
     assert jobs["evaluate"] == 1
     assert "train" not in jobs
     assert jobs["check_tflite"] == 3
-    assert not {"export_graphs", "convert_tflite", "measure_latency"} & jobs.keys()
+    assert not {"export_graphs", "convert_checkpoint", "measure_latency"} & jobs.keys()
 
 
 def test_relabelled_training_image_trains_again(project):
@@ -256,7 +256,9 @@ def test_a_format_that_fell_apart_is_refused_and_others_stay(project):
     export = {"formats": [*FORMATS, "tflite_int8"], "tolerances": {"tflite_int8": exact}, "checkpoint": "last"}
     relabel(project, "test/001.xml")
     project.configure(**{**CONFIG, "export": {**export, "latency_threads": []}})
-    run = project.snakemake("--keep-going", "--until", "check_saved_model", "check_frozen_graph", "check_tflite")
+    run = project.snakemake(
+        "--keep-going", "--until", "check_saved_model", "check_frozen_graph", "check_tflite", "check_onnx"
+    )
     assert run.status != 0
     assert "The export `tflite_int8` differs from the checkpoint by more than is allowed" in run.output
     assert re.search(r"  - \d+ of \d+ detections \(\d+\.\d%\) differ, on [1-6] of 6 image\(s\); 0.0% may", run.output)
