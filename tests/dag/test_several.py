@@ -26,7 +26,7 @@ CONFIG = {
     "export": {"formats": ["saved_model"]},
 }
 RATES = {"rates": {"base": "detector", "vary": {"learning_rate": [0.02, 0.04]}}}
-FOLDERS = {"saved_model", "frozen_graph", "images"}
+FOLDERS = {"saved_model", "frozen_graph", "images", "videos", "drafts"}
 
 
 @pytest.fixture(scope="module")

@@ -439,7 +439,7 @@ def test_number_of_shards_makes_all_of_them_again(project):
 
 def test_added_experiment_runs_alone(project):
     two = {**CONFIG["experiments"], "two": {"model": "demo", "train_steps": 3}}
-    assert planned(project, experiments=two) == {**TRAINING, "compare_experiments": 1}
+    assert planned(project, experiments=two) == {**TRAINING, "write_export_labels": 1, "compare_experiments": 1}
 
 
 def test_removed_experiment_leaves_the_summary(project):
@@ -494,7 +494,7 @@ def test_workflow_in_another_place_is_no_change(project, workflow):
         ("odtl/summary.py", {"write_summary": 1}),
         ("odtl/compare.py", {**CHECKS, "detect": 1, **AFTER_EXPORT}),
         ("odtl/export/model_card.py", AFTER_EXPORT),
-        ("odtl/tflite/metadata.py", {**BUILDS, **CHECKS, "detect": 1, **AFTER_EXPORT}),
+        ("odtl/tflite/metadata.py", {**BUILDS, **CHECKS, "write_export_labels": 1, "detect": 1, **AFTER_EXPORT}),
         ("odtl/progress.py", {"train": 1, **AFTER_TRAINING}),
         ("odtl/dataset.py", {"write_split_tables": 3, **CARD, **TRAINING}),
         ("write_card.py", {**CARD, **AFTER_EXPORT}),

@@ -41,7 +41,9 @@ def convert(model, config, classes: Mapping[str, int], path: str | os.PathLike) 
 
     @tf.function(input_signature=signature)
     def detect(image_tensor):
-        outputs = detect_prepared(model, *prepare_batch(image_tensor, preprocessing))
+        # tf2onnx gives what is scaled the type of what it was made of.
+        pixels = tf.cast(image_tensor, tf.float32)
+        outputs = detect_prepared(model, *prepare_batch(pixels, preprocessing))
         return {name: tf.identity(outputs[name], name=name) for name in OUTPUTS}
 
     written, _ = tf2onnx.convert.from_function(detect, signature, opset=OPSET)

@@ -24,7 +24,7 @@ class Preprocessing:
     def apply(self, image):
         """Return the model's input for one image, and how it was made.
 
-        image: uint8, shape (height, width, 3), RGB.
+        image: uint8, or float32 of the same values, shape (height, width, 3), RGB.
         Returns (tensor, image_info): float32 of shape (*padded_size, 3); and float32 of shape (4, 2), rows (original
         height, width), (input height, width), (y scale, x scale), (y offset, x offset). A box of the original in
         pixels, times the scale, is a box of the tensor.
@@ -32,7 +32,7 @@ class Preprocessing:
         import tensorflow as tf
         from official.vision.ops import preprocess_ops
 
-        image = tf.ensure_shape(tf.convert_to_tensor(image, tf.uint8), [None, None, 3])
+        image = tf.ensure_shape(tf.convert_to_tensor(image), [None, None, 3])
         # Scaled first, normalised then, padded last. The parsers normalise first, which is the same but for rounding,
         # since what is scaled is a mean of pixels; of a photograph it takes as long as the network itself.
         scaled, image_info = preprocess_ops.resize_and_crop_image(
