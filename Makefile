@@ -69,7 +69,7 @@ report: $(VENV)/run.stamp ## write results/report.html
 	$(SNAKEMAKE) --report results/report.html
 
 test: $(VENV)/dev.stamp ## every test that needs nothing but this repository
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev.stamp ## ruff, snakefmt and Snakemake's own linter
 	$(BIN)/ruff check .
