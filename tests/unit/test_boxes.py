@@ -1,7 +1,6 @@
 """Boxes end inside the upright image or are left out with a reason; every image is accounted for."""
 
 import csv
-import dataclasses
 import hashlib
 import io
 import json
@@ -410,7 +409,7 @@ def test_manifest_that_is_not_the_planned_one_gives_nothing(shard, tmp_path):
 
 def shares(*entries, size=(None, None)) -> Line:
     whole = line(*entries, size=size)
-    return dataclasses.replace(whole, annotation=dataclasses.replace(whole.annotation, normalised=True))
+    return whole._replace(annotation=whole.annotation._replace(normalised=True))
 
 
 def test_shares_become_pixels_of_the_upright_image():
@@ -454,6 +453,6 @@ def test_shares_that_are_no_numbers_are_left_out():
 
 def test_crowds_are_told():
     whole = line((0, 0, 10, 10), (0, 0, 20, 20))
-    crowded = dataclasses.replace(whole, annotation=dataclasses.replace(whole.annotation, crowd=(False, True)))
+    crowded = whole._replace(annotation=whole.annotation._replace(crowd=(False, True)))
     rows, _ = clean(crowded, ImageInfo("JPEG", 100, 80))
     assert [row.crowd for row in rows] == [False, True]

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -625,7 +624,7 @@ def test_ledger_reads_back(tmp_path, site, images):
 
 
 def line(**changed):
-    return replace(Line("a", None, None, "a", None, origin=Origin("http://a.org/x")), **changed)
+    return Line("a", None, None, "a", None, origin=Origin("http://a.org/x"))._replace(**changed)
 
 
 def test_line_takes_what_was_fetched_for_it():

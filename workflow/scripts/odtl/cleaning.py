@@ -46,7 +46,10 @@ def clean(line: Line, info: ImageInfo, split: str = "train") -> tuple[list[BoxRo
         found = f"{len(annotation.boxes)} box(es), none usable"
         done = "image left out, since it would be taught as holding no object"
         return [], [*repairs, ledger_row(line.id, "all_boxes_unusable", file=annotation.file, found=found, done=done)]
-    return rows or [_row(line, info, split, "", None, (False, False, False))], repairs
+    if not rows:
+        start, end = _row_ends(line, info, split)
+        rows = [BoxRow(*start, "", None, None, None, None, False, False, False, *end)]
+    return rows, repairs
 
 
 def _picture_repairs(line: Line, info: ImageInfo) -> Iterator[LedgerRow]:
@@ -68,6 +71,8 @@ def _clean_boxes(line: Line, info: ImageInfo, split: str, transform: Transform) 
     annotation = line.annotation
     rows, repairs = [], []
     reported = {problem.field for problem in line.problems if problem.reason == "label_unknown"}
+    width, height = info.upright_size
+    as_it_is = transform.changes_nothing
     entries = zip(
         annotation.boxes,
         annotation.labels,
@@ -75,8 +80,13 @@ def _clean_boxes(line: Line, info: ImageInfo, split: str, transform: Transform) 
         zip(annotation.difficult, annotation.truncated, annotation.crowd or repeat(False), strict=False),
         strict=True,
     )
+    start, end = _row_ends(line, info, split)
     for index, (box, label, name, flags) in enumerate(entries, 1):
-        usable, findings = _clean_box(box, transform, info.upright_size)
+        if as_it_is and label and name is not None and _is_sound(box, width, height):
+            # Most are as they should be, and there may be millions.
+            rows.append(BoxRow(*start, name, *box, *flags, *end))
+            continue
+        usable, findings = _clean_box(box, transform, width, height)
         if not label:
             usable, findings = None, [*findings, ("label_empty", "no class name", "box left out", "", "")]
         elif name is None:
@@ -89,19 +99,15 @@ def _clean_boxes(line: Line, info: ImageInfo, split: str, transform: Transform) 
             row = ledger_row(line.id, reason, **where, found=found, done=done, before=before, after=after)
             repairs.append(row)
         if usable is not None:
-            rows.append(_row(line, info, split, name, usable, flags))
+            rows.append(BoxRow(*start, name, *usable, *flags, *end))
     return rows, repairs
 
 
 def _clean_box(
-    box: Box, transform: Transform, size: tuple[int, int]
+    box: Box, transform: Transform, width: int, height: int
 ) -> tuple[Box | None, list[tuple[str, str, str, str, str]]]:
     """Return the box inside the upright image, or None; and (reason, found, done, before, after) of what was done."""
-    width, height = size
     xmin, ymin, xmax, ymax = box
-    # Most are as they should be, and there may be millions. NaN is in no order with anything.
-    if transform.changes_nothing and 0 <= xmin <= xmax <= width and 0 <= ymin <= ymax <= height and _has_area(box):
-        return box, []
     if not all(map(math.isfinite, box)):
         return None, [("box_not_a_number", "a coordinate that is no number", "box left out", box_text(box), "")]
     findings = []
@@ -111,6 +117,8 @@ def _clean_box(
         after = box_text((xmin, ymin, xmax, ymax))
         findings.append(("box_inverted", "edges in the wrong order", "edges exchanged", box_text(box), after))
     upright = transform((xmin, ymin, xmax, ymax))
+    if _is_sound(upright, width, height):
+        return upright, findings
     if not all(map(math.isfinite, upright)) or not _has_area(upright):
         return None, [*findings, ("box_empty", "a box without area", "box left out", box_text(box), "")]
     clipped = (max(upright[0], 0), max(upright[1], 0), min(upright[2], width), min(upright[3], height))
@@ -125,22 +133,16 @@ def _clean_box(
     return clipped, findings
 
 
+def _is_sound(box: Box, width: int, height: int) -> bool:
+    """Return whether a box has its edges in order, within the image, and an area. NaN is in no order with anything."""
+    xmin, ymin, xmax, ymax = box
+    return xmin >= 0 and ymin >= 0 and xmax <= width and ymax <= height and xmax - xmin >= MIN_SIDE <= ymax - ymin
+
+
 def _has_area(box: Box) -> bool:
     return box[2] - box[0] >= MIN_SIDE and box[3] - box[1] >= MIN_SIDE
 
 
-def _row(
-    line: Line, info: ImageInfo, split: str, label: str, box: Box | None, flags: tuple[bool, bool, bool]
-) -> BoxRow:
-    edges = box or (None, None, None, None)
-    return BoxRow(
-        line.id,
-        *info.upright_size,
-        label,
-        *edges,
-        *flags,
-        split,
-        line.group,
-        line.image or "",
-        line.sha256 or "",
-    )
+def _row_ends(line: Line, info: ImageInfo, split: str) -> tuple[tuple[str, int, int], tuple[str, str, str, str]]:
+    """Return what stands before the class and after the flags in each row of an image."""
+    return (line.id, *info.upright_size), (split, line.group, line.image or "", line.sha256 or "")

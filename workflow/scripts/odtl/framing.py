@@ -7,7 +7,7 @@ since. What cannot be told is decided as docs/repairs.md says, with a row of the
 import functools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from odtl.boxes import Box
 from odtl.images import ImageInfo
@@ -46,12 +46,15 @@ class Transform:
     def __call__(self, box: Box) -> Box:
         x, y = self.scale
         if self.shares:
-            box = tuple(_whole_share(edge) for edge in box)
+            box = tuple(map(_whole_share, box))
         scaled = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
         if self.shares:
             # A thousandth of a pixel is more than a share with six decimals tells.
-            scaled = tuple(round(edge, 3) if math.isfinite(edge) else edge for edge in scaled)
-        return turn_upright(scaled, self.orientation, *self.stored)
+            scaled = tuple([round(edge, 3) if math.isfinite(edge) else edge for edge in scaled])
+        return scaled if self.orientation == 1 else turn_upright(scaled, self.orientation, *self.stored)
+
+
+AS_IT_IS = Transform((1.0, 1.0), 1, (1, 1))
 
 
 def frame(line: Line, info: ImageInfo) -> tuple[Transform, list[LedgerRow]]:
@@ -59,6 +62,9 @@ def frame(line: Line, info: ImageInfo) -> tuple[Transform, list[LedgerRow]]:
     annotation = line.annotation
     stored, upright = (info.width, info.height), info.upright_size
     stated = (annotation.width, annotation.height)
+    if stated == stored and info.orientation == 1 and not annotation.normalised:
+        # Most are as they should be.
+        return AS_IT_IS, []
     where = {"file": annotation.file, "field": "size"}
     repairs = []
     turned = False
@@ -102,7 +108,7 @@ def downward(line: Line, info: ImageInfo) -> Line:
         return line
     height = 1 if annotation.normalised else annotation.height or info.upright_size[1]
     boxes = tuple((xmin, height - upper, xmax, height - lower) for xmin, lower, xmax, upper in annotation.boxes)
-    return replace(line, annotation=replace(annotation, boxes=boxes, upward=False))
+    return line._replace(annotation=annotation._replace(boxes=boxes, upward=False))
 
 
 def turn_upright(box: Box, orientation: int, width: float, height: float) -> Box:

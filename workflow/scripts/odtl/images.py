@@ -41,6 +41,9 @@ _STRIP = 256
 
 _ORIENTATION = 0x0112
 _EIGHT_BIT_MODES = frozenset(("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LA", "PA", "La", "RGBA", "RGBa"))
+_KINDS = {"1": "black and white", "L": "grayscale", "LA": "grayscale", "P": "palette", "PA": "palette"}
+# Formats whose files go into records as they are.
+_STORED = ("JPEG", "PNG")
 _SIXTEEN_BIT_MODES = frozenset(("I;16", "I;16B", "I;16L", "I;16N"))
 _ALPHA_MODES = frozenset(("LA", "PA", "La", "RGBA", "RGBa"))
 # EXIF 2.32, table 6 (Orientation): how the stored picture is turned to stand upright.
@@ -151,21 +154,23 @@ def probe(source: str | os.PathLike | bytes, whole: bool = True, decode: bool = 
 
 def needs_conversion(info: ImageInfo) -> bool:
     """Return whether the file's bytes cannot go into a record as they are."""
-    plain = info.format in ("JPEG", "PNG") and info.mode == "RGB" and info.bits == 8 and not info.transparent
+    plain = info.format in _STORED and info.mode == "RGB" and info.bits == 8 and not info.transparent
     still = info.frames == 1 or info.format == "JPEG"
     return not (plain and still and info.orientation == 1)
 
 
 def describe_conversion(info: ImageInfo) -> str:
     """Return what makes a conversion necessary apart from the EXIF orientation ("grayscale JPEG"), or ""."""
-    kinds = {"1": "black and white", "L": "grayscale", "LA": "grayscale", "P": "palette", "PA": "palette"}
+    if info.mode == "RGB" and info.bits == 8 and info.frames == 1 and not info.transparent and info.format in _STORED:
+        # Most are, and there may be millions.
+        return ""
     words = [
         *(["animated"] if info.frames > 1 and info.format != "JPEG" else []),
         *([f"{info.bits}-bit"] if info.bits not in (1, 8) else []),
-        *([kinds.get(info.mode, info.mode)] if info.mode not in ("RGB", "RGBA") else []),
+        *([_KINDS.get(info.mode, info.mode)] if info.mode not in ("RGB", "RGBA") else []),
         *(["transparent"] if info.transparent else []),
     ]
-    return " ".join([*words, info.format]) if words or info.format not in ("JPEG", "PNG") else ""
+    return " ".join([*words, info.format]) if words or info.format not in _STORED else ""
 
 
 def to_record_bytes(data: bytes, info: ImageInfo) -> tuple[bytes, str, int, int]:

@@ -15,6 +15,7 @@ from odtl.annotations.source_file import read_bytes, unreadable
 from odtl.annotations.values import flag, number, whole_number
 
 MAX_BYTES = 16 * 2**20
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read(path: str | os.PathLike) -> Annotation:
@@ -48,7 +49,7 @@ def read(path: str | os.PathLike) -> Annotation:
 
 
 def _box(entry: dict[str, etree._Element]) -> tuple[float, float, float, float]:
-    return tuple(number(_text(entry, side)) for side in ("xmin", "ymin", "xmax", "ymax"))
+    return tuple([number(_text(entry, side)) for side in _SIDES])
 
 
 def _children(parent: etree._Element | None) -> dict[str, etree._Element]:
@@ -58,4 +59,6 @@ def _children(parent: etree._Element | None) -> dict[str, etree._Element]:
 
 def _text(children: dict[str, etree._Element], tag: str) -> str:
     child = children.get(tag)
-    return "" if child is None or child.text is None else child.text.strip()
+    # Asked for once: lxml makes it anew each time.
+    text = None if child is None else child.text
+    return "" if text is None else text.strip()

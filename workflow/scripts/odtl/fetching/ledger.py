@@ -4,7 +4,7 @@ import csv
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -79,10 +79,10 @@ def as_fetched(line: Line, rows: Mapping[str, Row]) -> Line:
         found = "no row in the ledger of what was fetched"
         raise InputError(Problem(line.id, "image", found, CHANGED_MEANWHILE), "An image was not asked for")
     if row.status == FETCHED:
-        return replace(line, image=row.path, sha256=row.sha256)
+        return line._replace(image=row.path, sha256=row.sha256)
     done = "left out. See docs/fetching.md for how to try again."
     problem = LineProblem("image_not_fetched", row.url, "image", row.error, done)
-    return replace(line, problems=(*line.problems, problem))
+    return line._replace(problems=(*line.problems, problem))
 
 
 def files_are_there(path: str | os.PathLike) -> bool:
