@@ -9,8 +9,8 @@ for ours once more as the rule has it, from when Snakemake starts the job. On a 
 clock say little; seconds of the processor say more. Prints a table of medians over the rounds, and of the ratios within
 each; ends with status 1 if ours is slower or takes more memory.
 
-The raccoons are small pictures from the web, a fifth of a megapixel on the mean; `--megapixels` enlarges them first to what
-cameras write today. Their boxes follow: the workflow sees that the tables are of smaller ones.
+The raccoons are small pictures from the web, a fifth of a megapixel on the mean; `--megapixels` enlarges them first to
+what cameras write today. Their boxes follow: the workflow sees that the tables are of smaller ones.
 """
 
 import argparse
