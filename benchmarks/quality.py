@@ -8,11 +8,15 @@ prints a table, writes `quality.json`, and draws the curves of AP over the steps
 
 The images that are held out stand in the validation split and are evaluated on while training goes on, which
 gives the curves. Nothing is chosen by them: no training stops early, and what counts is the AP of the last weights.
+
+Averaging weights does not change what is trained. So a run of `ema` tells of plain weights, too: those of its last
+checkpoint are evaluated beside the averaged ones, and are a run of `fine_tuned` with the same seed.
 """
 
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -22,6 +26,8 @@ import yaml
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow/scripts"))
+FACTORY = "retinanet_mobile_coco"
 NARROW, WIDE = "retinanet_mobilenetv2_035_256", "mobilenetv2_100_folded"
 # Experiment -> what differs from TRAINING and from the narrow model, pretrained.
 EXPERIMENTS = {
@@ -114,7 +120,33 @@ def collect(folder: Path) -> list[dict]:
                 "curve": curve,
             }
         )
+        if re.fullmatch("ema(-seed-.*)?", training):
+            name = training.replace("ema", "fine_tuned (plain weights of ema)")
+            plain = {"training": name, "experiment": "plain weights", "curve": [plain_of(path)]}
+            rows.append({**rows[-1], **plain})
     return rows
+
+
+def plain_of(path: Path) -> dict:
+    """Return the row of the plain weights of a run that averages them, given its row's training.json."""
+    from odtl.evaluation import evaluate
+
+    summary, results = json.loads(path.read_text(encoding="utf-8")), path.parents[2]
+    scores = path.with_name("plain.json")
+    if not scores.exists():
+        others = [path.with_name(f"plain-{name}") for name in ("per_class.csv", "pr_curve.csv", "detections.json")]
+        names = dict(zip(("per_class_csv", "pr_curve_csv", "detections_json"), others, strict=True))
+        evaluate(
+            path.parents[1] / "experiment.yaml",
+            FACTORY,
+            path.parents[1] / f"training/checkpoints/ckpt-{summary['steps']}",
+            sorted((results / "records").glob("val-*.tfrecord")),
+            results / "dataset/label_map.pbtxt",
+            metrics_json=scores,
+            **names,
+        )
+    metrics = json.loads(scores.read_text(encoding="utf-8"))
+    return {"step": summary["steps"], "AP": metrics["AP"], "AP50": metrics["AP50"]}
 
 
 def table(rows: list[dict]) -> str:

@@ -164,6 +164,7 @@ def test_the_demo_lies_in_the_repository(models):
 def test_the_documentation_has_the_same_table(models):
     text = (HOME / "docs/models.md").read_text(encoding="utf-8")
     assert model_table(models, read_times(TIMES)) in text
+    assert read_times(TIMES).keys() == models.keys()
     keys = set(re.findall(r"^\| `(\w+)` \|", text.split("## Add a model", 1)[1], re.MULTILINE))
     assert keys == set(zoo._SCHEMA["properties"])
 

@@ -49,16 +49,21 @@ def _row(model: Model, measured: Mapping[str, Any] | None) -> tuple[str, ...]:
     if model.parameters is not None:
         parameters = f"{model.parameters:g}"
     else:
-        parameters = f"{measured['parameters'] / 1e6:.3g}*" if measured else "-"
+        parameters = f"{_three_digits(measured['parameters'] / 1e6)}*" if measured else "-"
     return (
         f"`{model.name}`",
         model.family,
         str(model.input_size),
-        f"{measured['times']:.3g}" if measured else "-",
-        f"{measured['milliseconds']:.3g}" if measured else "-",
+        _three_digits(measured["times"]) if measured else "-",
+        _three_digits(measured["milliseconds"]) if measured else "-",
         "-" if model.coco_ap is None else f"{model.coco_ap:g}",
         parameters,
         model.trained_on or "-",
         ", ".join(model.restore),
         model.licence["name"],
     )
+
+
+def _three_digits(value: float) -> str:
+    """Return a number to three digits, without an exponent."""
+    return f"{float(f'{value:.3g}'):g}"
