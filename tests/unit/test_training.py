@@ -405,7 +405,8 @@ def test_training_ends_where_the_ap_no_longer_rises_and_goes_on_with_more_patien
     # What it has learnt since then it would not have.
     summary, told = run(folder, path, "stopped", options=impatient)
     assert summary["resumed_at"] is None
-    assert summary["steps"] == 4
+    assert (summary["steps"], summary["exported"]["step"]) == (4, 4)
+    assert [entry["step"] for entry in summary["validation"]] == [2, 4]
 
 
 def test_frozen_layers_keep_their_weights_and_statistics(folder, killed):

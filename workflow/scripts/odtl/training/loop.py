@@ -60,6 +60,7 @@ class Run:
             else:
                 self._tell_stopped()
                 state.rewind(-1)
+                self.scores = []
                 start(self.trainer.model, plan, state, self.progress, lambda: some_images(self.trainer))
         self.seconds = max((entry["seconds"] for entry in state.history() if "seconds" in entry), default=0.0)
         self.evaluation_seconds = 0.0
@@ -134,6 +135,7 @@ class Run:
         self.trainer.checkpoint.read(prefix).assert_existing_objects_matched()
         self._tell_stopped()
         self.state.rewind(step)
+        self.scores = [score for score in self.scores if score.step <= step]
         if step < self.total and not self._stopped():
             self.progress.say(f"Going on from step {step} of {self.total}.")
         else:
