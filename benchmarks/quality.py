@@ -177,10 +177,12 @@ def draw(rows: list[dict], path: Path) -> None:
             label = None if name in seen else name
             axes.plot([0, *steps], [0, *figures], color=COLORS[row["experiment"]], label=label, linewidth=2)
             seen.add(name)
-        axes.set(title=data, xlabel="training step", xlim=(0, None), ylim=(0, None))
+        axes.set(title=data, xlabel="training step", xlim=(0, None))
         axes.grid(color="#DDDDDD")
         axes.legend(frameon=False, loc="upper left")
         axes.set_ylabel("AP on the images held out")
+        # The panels share it, and the next one may reach higher.
+        axes.set_ylim(0, 1.05 * max([0.1, *(entry["AP"] for row in rows for entry in row["curve"])]))
     figure.savefig(path, metadata={"Date": None})
 
 
