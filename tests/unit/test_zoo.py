@@ -165,6 +165,7 @@ def test_the_documentation_has_the_same_table(models):
     text = (HOME / "docs/models.md").read_text(encoding="utf-8")
     assert model_table(models, read_times(TIMES)) in text
     assert read_times(TIMES).keys() == models.keys()
+    assert "| 22800 |" in text and "e+" not in model_table(models, read_times(TIMES))
     keys = set(re.findall(r"^\| `(\w+)` \|", text.split("## Add a model", 1)[1], re.MULTILINE))
     assert keys == set(zoo._SCHEMA["properties"])
 

@@ -54,7 +54,7 @@ class Transform:
         return scaled if self.orientation == 1 else turn_upright(scaled, self.orientation, *self.stored)
 
 
-AS_IT_IS = Transform((1.0, 1.0), 1, (1, 1))
+_AS_IT_IS = Transform((1.0, 1.0), 1, (1, 1))
 
 
 def frame(line: Line, info: ImageInfo) -> tuple[Transform, list[LedgerRow]]:
@@ -64,7 +64,7 @@ def frame(line: Line, info: ImageInfo) -> tuple[Transform, list[LedgerRow]]:
     stated = (annotation.width, annotation.height)
     if stated == stored and info.orientation == 1 and not annotation.normalised:
         # Most are as they should be.
-        return AS_IT_IS, []
+        return _AS_IT_IS, []
     where = {"file": annotation.file, "field": "size"}
     repairs = []
     turned = False

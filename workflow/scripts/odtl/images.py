@@ -154,14 +154,18 @@ def probe(source: str | os.PathLike | bytes, whole: bool = True, decode: bool = 
 
 def needs_conversion(info: ImageInfo) -> bool:
     """Return whether the file's bytes cannot go into a record as they are."""
+    return not (_is_plain(info) and info.orientation == 1)
+
+
+def _is_plain(info: ImageInfo) -> bool:
+    """Return whether a file fits a record but for its orientation; of a JPEG's frames, the first is the picture."""
     plain = info.format in _STORED and info.mode == "RGB" and info.bits == 8 and not info.transparent
-    still = info.frames == 1 or info.format == "JPEG"
-    return not (plain and still and info.orientation == 1)
+    return plain and (info.frames == 1 or info.format == "JPEG")
 
 
 def describe_conversion(info: ImageInfo) -> str:
     """Return what makes a conversion necessary apart from the EXIF orientation ("grayscale JPEG"), or ""."""
-    if info.mode == "RGB" and info.bits == 8 and info.frames == 1 and not info.transparent and info.format in _STORED:
+    if _is_plain(info):
         # Most are, and there may be millions.
         return ""
     words = [
