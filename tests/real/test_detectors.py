@@ -14,10 +14,12 @@ from odtl.annotations import voc
 from odtl.detecting.pictures import read_upright
 from odtl.detecting.videos import VideoWriter
 from odtl.detections import pairwise_iou
+from odtl.export.formats import PATHS
 from odtl.files import sha256_of
 from red import read_film, rows_of
 
-FORMATS = ["saved_model", "frozen_graph"]
+# Every format there is.
+FORMATS = list(PATHS)
 # An hour is far more than it takes; a hang must end.
 TIMEOUT = 3600
 
