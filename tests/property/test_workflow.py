@@ -189,7 +189,7 @@ def test_incremental_run_equals_clean_run():
     run_state_machine_as_test(
         Workflow,
         settings=settings(
-            max_examples=int(RUNS or 2),
+            max_examples=int(RUNS or 1),
             stateful_step_count=10,
             derandomize=RUNS is None,
             # A shorter list of edits is not worth an hour.

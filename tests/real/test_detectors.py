@@ -31,7 +31,8 @@ def run(folder: Path, weights: Path, data: dict, **config) -> dict:
         data=data,
         pretrained={"mirror": str(weights)},
         experiments={"detector": {"model": "retinanet_mobilenetv2_035_256"}},
-        export={"formats": FORMATS},
+        # What they take is measured by benchmarks/latency.py.
+        export={"formats": FORMATS, "latency_threads": []},
         **config,
     )
     done = project.snakemake(timeout=TIMEOUT)
@@ -103,7 +104,8 @@ def test_starwars(tmp_path, real_data, real_weights):
         real_weights,
         {"sources": [source], "split": {"fractions": {"train": 0.7, "val": 0.1, "test": 0.2}}, "leaks": "report"},
         labels={"aliases": {"r2-d2": "r2d2"}},
-        training={"train_steps": 600},
+        # Half as long a step.
+        training={"train_steps": 600, "freeze": 9},
     )
     assert list(found["card"]["classes"]) == ["bb8", "r2d2"]
     images = found["card"]["images"]

@@ -36,6 +36,9 @@ def convert(model, config, classes: Mapping[str, int], path: str | os.PathLike) 
     tf2onnx = _optional("tf2onnx", path)
     import tensorflow as tf
 
+    # Else it copies the whole graph before each of its many passes, to go on without one that fails: twice the time.
+    os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
+
     preprocessing = preprocessing_of(config)
     signature = [tf.TensorSpec([None, None, None, 3], tf.uint8, name=INPUT)]
 
