@@ -29,6 +29,7 @@ def figures(summary):
 
 def test_same_seed_gives_the_same_training_killed_or_not(folder):
     """Averaged weights follow all the others there were: if they are the same, these are."""
+
     def die(state):
         raise Killed
 
