@@ -40,7 +40,13 @@ EXPERIMENTS = {
     "ema": {"ema": 0.998},
     # As much time of the processor as 600 steps of the narrow one take, or less: what is frozen costs no gradients.
     "frozen": {"freeze": 9, "train_steps": 1200, "warmup_steps": 100, "validation_interval": 150},
-    "width_100_frozen": {"model": WIDE, "freeze": 11, "train_steps": 750, "warmup_steps": 60, "validation_interval": 125},
+    "width_100_frozen": {
+        "model": WIDE,
+        "freeze": 11,
+        "train_steps": 500,
+        "warmup_steps": 40,
+        "validation_interval": 100,
+    },
     "adam": {
         "learning_rate": 0.001,
         "overrides": {"trainer": {"optimizer_config": {"optimizer": {"type": "adam", "adam": {"clipnorm": 10.0}}}}},
