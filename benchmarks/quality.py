@@ -38,7 +38,7 @@ EXPERIMENTS = {
     "aspect": {"augmentation": {"aspect": 1.5}},
     "mosaic": {"augmentation": {"mosaic": 0.5}},
     "ema": {"ema": 0.998},
-    # As much time of the processor as 600 steps of the narrow one take, or less: what is frozen costs no gradients.
+    # About as much time of the processor as 600 steps of the narrow one take: what is frozen costs no gradients.
     "frozen": {"freeze": 9, "train_steps": 1200, "warmup_steps": 100, "validation_interval": 150},
     "width_100_frozen": {
         "model": WIDE,
@@ -46,6 +46,14 @@ EXPERIMENTS = {
         "train_steps": 500,
         "warmup_steps": 40,
         "validation_interval": 100,
+    },
+    "width_100_frozen_coarse": {
+        "model": WIDE,
+        "freeze": 11,
+        "train_steps": 750,
+        "warmup_steps": 60,
+        "validation_interval": 250,
+        "overrides": {"task": {"model": {"min_level": 4}}},
     },
     "adam": {
         "learning_rate": 0.001,
