@@ -36,7 +36,7 @@ def convert(model, config, classes: Mapping[str, int], path: str | os.PathLike) 
     tf2onnx = _optional("tf2onnx", path)
     import tensorflow as tf
 
-    # Else it copies the whole graph before each of its many passes, to go on without one that fails: twice the time.
+    # Else it copies the whole graph before each of its many passes, to go on without one that fails.
     os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
 
     preprocessing = preprocessing_of(config)
