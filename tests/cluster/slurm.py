@@ -226,6 +226,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
 KillWait=5
+# What has ended is asked for to the end of the tests.
+MinJobAge=7200
 ReturnToService=2
 MpiDefault=none
 # What the nodes are said to have goes before what they find.

@@ -4,9 +4,9 @@ A run announces itself to the jobs that it starts. Each job holds a lock (flock)
 ends itself when its run has died. The operating system lets go of the lock however the job ends; so the next run knows
 when all jobs of the last one are gone.
 
-On a cluster, a job runs or waits on when the process that has submitted it dies, and cannot see that. What it can see is
-the file in the shared folder that says which process has taken it: when that is another one, the job is of a run that is
-no more, and ends itself, or does not begin.
+On a cluster, a job runs or waits on when the process that has submitted it dies, and cannot see that. What it can see
+is the file in the shared folder that says which process has taken it: when that is another one, the job is of a run
+that is no more, and ends itself, or does not begin.
 """
 
 import contextlib
