@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	&& echo $$python && break; done)
 
 .PHONY: run watch tensorboard check detect models data fetch searches converted learning-rate translate changes dry-run report \
-	test lint lock demo-weights gpu onnx clean-results help
+	test lint lock demo-weights gpu onnx slurm clean-results help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/run.stamp ## train, evaluate, export and try a detector
@@ -99,6 +99,8 @@ gpu: $(VENV)/gpu.stamp ## add what TensorFlow needs for an NVIDIA card
 
 onnx: $(VENV)/onnx.stamp ## add what the export format `onnx` needs
 
+slurm: $(VENV)/slurm.stamp ## add what profiles/slurm needs, to run on a cluster
+
 clean-results: ## delete everything the workflow made (class ids that were given out, too)
 	rm -rf results .snakemake
 
@@ -110,6 +112,9 @@ $(VENV)/bin/pip:
 	"On Debian or Ubuntu: sudo apt install python3 python3-venv. If it has another name: make PYTHON=... run"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# The lock is complete, and the plugin's wish for another NumPy must not be asked for (see pyproject.toml).
+$(VENV)/slurm.stamp: PIP_OPTIONS := --no-deps
+
 $(VENV)/%.stamp: requirements/%.lock | $(VENV)/bin/pip
-	$(BIN)/pip install --disable-pip-version-check --progress-bar off --quiet --require-hashes -r $<
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off --quiet $(PIP_OPTIONS) --require-hashes -r $<
 	touch $@

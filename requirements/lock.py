@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 # Lock file: extras of pyproject.toml.
-LOCKS = {"run": [], "dev": ["dev", "onnx"], "gpu": ["gpu"], "onnx": ["onnx"]}
+LOCKS = {"run": [], "dev": ["dev", "onnx"], "gpu": ["gpu"], "onnx": ["onnx"], "slurm": ["slurm"]}
 HEADER = "# Written by `make lock` from pyproject.toml; do not edit.\n"
 
 

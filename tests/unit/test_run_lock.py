@@ -228,3 +228,61 @@ def test_job_without_a_run_leaves_no_sign(folder, monkeypatch):
     monkeypatch.delenv("ODTL_RUN", raising=False)
     with running_jobs.signed_on("train"):
         assert not list(folder.glob("state/*"))
+
+
+def owned(code: str) -> str:
+    """Return the beginning of a program that has taken the folder and told its jobs, and then `code`."""
+    taken = 'run_lock.take("state", "scheduler", "results")\nrunning_jobs.announce_owner("state", held=True)\n'
+    return f"import os, sys\nsys.path.insert(0, sys.argv[1])\nfrom odtl import run_lock, running_jobs\n{taken}{code}"
+
+
+# As a node of a cluster starts it: not a child of the run, whose process it cannot see.
+REMOTE = """
+if os.fork(): os._exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+job = "import sys; sys.path.insert(0, sys.argv[1])\\nfrom odtl import running_jobs\\nimport time\\n"
+job += "running_jobs.OWNER_SECONDS = 0.5\\nrunning_jobs.announce('state')\\nrunning_jobs.check_run()\\n"
+job += "with running_jobs.signed_on('train'):\\n    print('at work', flush=True)\\n    time.sleep(60)\\n"
+job += "    print('finished', flush=True)"
+os.execv(sys.executable, [sys.executable, "-c", job, sys.argv[1]])
+"""
+
+
+def test_job_of_a_cluster_outlives_its_run_and_ends_with_the_next(folder):
+    job = subprocess.Popen([sys.executable, "-c", owned(REMOTE), str(SCRIPTS)], stdout=subprocess.PIPE, text=True)
+    assert job.stdout.readline() == "at work\n"
+    job.wait()
+    time.sleep(1.2)
+    assert len(list((folder / "state/jobs").iterdir())) == 1
+    lock, told = take(patience=20)
+    assert lock.held
+    assert "train (process" in told
+    assert job.stdout.read() == ""
+    assert not list((folder / "state/jobs").iterdir())
+
+
+def test_job_that_waited_longer_than_its_run_lived_does_not_begin(folder, monkeypatch):
+    run = subprocess.run(
+        [sys.executable, "-c", owned("print(os.environ['ODTL_OWNER'])"), str(SCRIPTS)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    monkeypatch.setenv("ODTL_OWNER", run.stdout.strip())
+    monkeypatch.setenv("ODTL_RUN", "")
+    running_jobs.announce("state")
+    running_jobs.check_run()
+    take()
+    with pytest.raises(InputError, match="of an earlier run"):
+        running_jobs.check_run()
+    with pytest.raises(InputError, match="of an earlier run"), running_jobs.signed_on("train"):
+        pass
+    (folder / "state/run.lock").unlink()
+    running_jobs.check_run()
+
+
+def test_run_without_the_folder_tells_its_jobs_of_no_owner(monkeypatch):
+    monkeypatch.setenv("ODTL_OWNER", "of another Snakemake around this one")
+    running_jobs.announce_owner("state", held=False)
+    assert "ODTL_OWNER" not in os.environ

@@ -97,7 +97,13 @@ def take_lock():
     """Take the folder for this run, or for the jobs of this process; return the lock, None for a job's process."""
     # Jobs belong to the process that starts them, which on a cluster is not the main one.
     running_jobs.announce(STATE)
-    return run_lock.take(STATE, ".snakemake", "results") if workflow.is_main_process else None
+    if not workflow.is_main_process:
+        # Before Snakemake clears away what the job is to make: it may have waited in a queue for longer than its run.
+        running_jobs.check_run()
+        return None
+    lock = run_lock.take(STATE, ".snakemake", "results")
+    running_jobs.announce_owner(STATE, lock.held)
+    return lock
 
 
 def check_folder():

@@ -48,6 +48,7 @@ rule compare_experiments:
         ),
     log:
         "results/logs/compare_experiments.log",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

@@ -96,6 +96,7 @@ rule write_yolo_data:
         data="results/converted/yolo/data.yaml",
     log:
         "results/logs/write_yolo_data.log",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

@@ -14,6 +14,7 @@ rule write_label_map:
         ids="results/dataset/label_map.json",
     log:
         "results/logs/write_label_map.log",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

@@ -71,6 +71,7 @@ rule check_leaks:
         verdict="results/dataset/leaks.json",
     log:
         "results/logs/check_leaks.log",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

@@ -60,6 +60,7 @@ rule plot_pr_curve:
         ),
     log:
         "results/logs/plot_pr_curve/{experiment}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

@@ -17,6 +17,8 @@ rule fetch_images:
         sidecar="results/fetched/{shard}.json",
     log:
         "results/logs/fetch_images/{shard}.log",
+    # Here is where the network is.
+    localrule: True
     conda:
         "../../environment.yml"
     # To look at what came takes a second core now and then.

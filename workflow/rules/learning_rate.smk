@@ -48,6 +48,7 @@ rule plot_learning_rate:
         ),
     log:
         "results/logs/plot_learning_rate/{experiment}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

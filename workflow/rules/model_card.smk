@@ -14,6 +14,7 @@ rule write_export_labels:
         labels="results/{experiment}/export/labels.txt",
     log:
         "results/logs/write_export_labels/{experiment}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:
@@ -75,6 +76,7 @@ rule write_model_card:
         card="results/{experiment}/export/model_card.md",
     log:
         "results/logs/write_model_card/{experiment}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

@@ -18,6 +18,7 @@ rule tell_pipeline_config:
         "results/logs/tell_pipeline_config/{experiment}.log",
     wildcard_constraints:
         experiment="|".join(map(re.escape, PIPELINES)) or "$^",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

@@ -10,6 +10,8 @@ rule fetch_pretrained:
         source="results/pretrained/{model}/source.json",
     log:
         "results/logs/fetch_pretrained/{model}.log",
+    # Here is where the network is.
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

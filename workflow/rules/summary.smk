@@ -20,6 +20,7 @@ rule write_summary:
         ),
     log:
         "results/logs/write_summary.log",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

@@ -71,6 +71,7 @@ rule plot_training:
         ),
     log:
         "results/logs/plot_training/{experiment}.log",
+    localrule: True
     conda:
         "../../environment.yml"
     resources:

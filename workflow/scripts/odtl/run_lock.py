@@ -25,9 +25,8 @@ from pathlib import Path
 from odtl import devices, running_jobs
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open
-from odtl.running_jobs import TRY_SECONDS, machine
+from odtl.running_jobs import LOCK_FILE, TRY_SECONDS, machine
 
-LOCK_FILE = "run.lock"
 # A first look at a large data set on a slow disk takes minutes.
 PATIENCE_SECONDS = 600.0
 # As `files.atomic_open`, `files.atomic_folder`, `download.download`, `fetching.storing` and TensorFlow's checkpoints

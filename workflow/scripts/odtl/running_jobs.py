@@ -3,6 +3,10 @@
 A run announces itself to the jobs that it starts. Each job holds a lock (flock) on a file of its own, its sign, and
 ends itself when its run has died. The operating system lets go of the lock however the job ends; so the next run knows
 when all jobs of the last one are gone.
+
+On a cluster, a job runs or waits on when the process that has submitted it dies, and cannot see that. What it can see
+is the file in the shared folder that says which process has taken it: when that is another one, the job is of a run
+that is no more, and ends itself, or does not begin.
 """
 
 import contextlib
@@ -20,12 +24,16 @@ from pathlib import Path
 from odtl.errors import InputError, Problem
 
 JOBS = "jobs"
+# In it, who has taken the folder: see `run_lock`.
+LOCK_FILE = "run.lock"
 TRY_SECONDS = 0.2
 # How soon a job ends after its run; TensorFlow may keep Python waiting for some seconds more.
 WATCH_SECONDS = 0.5
+# How soon a job on another machine ends after the next run has begun: to look takes a request to the file server.
+OWNER_SECONDS = 5.0
 # What a shell says of a process that was killed: nobody is left to read it.
 KILLED = 128 + 9
-_RUN = "ODTL_RUN"
+_RUN, _OWNER = "ODTL_RUN", "ODTL_OWNER"
 _not_inherited: set[int] = set()
 
 
@@ -42,16 +50,41 @@ def announce(folder: str | os.PathLike) -> None:
     os.environ[_RUN] = "\n".join([str(os.getpid()), _process_ids(), os.path.abspath(folder)])
 
 
+def announce_owner(folder: str | os.PathLike, held: bool) -> None:
+    """Tell the jobs, wherever they are, by their environment, which run's they are: the one that has taken `folder`.
+
+    held: whether this process has; else, nothing tells.
+    """
+    os.environ.pop(_OWNER, None)
+    if held:
+        os.environ[_OWNER] = _read(Path(folder) / LOCK_FILE)
+
+
+def check_run() -> None:
+    """Raise InputError in a job that was submitted by a run that is no more: another has taken the folder since."""
+    run = current_run()
+    if run and run.is_over():
+        cure = "The run that has submitted it is no more, and a later one makes its files: nothing is to be done."
+        raise InputError(Problem(os.fspath(run.folder), "job", "of an earlier run", cure), "Not started")
+
+
 @dataclass(frozen=True)
 class CurrentRun:
-    """The process that has started a job.
+    """The process that has started a job, and the run that it is part of.
 
     pid, process_ids: its id, and what tells where that id means the same; folder: where its jobs sign on.
+    owner: what was in the lock file as that run took the folder; empty where nothing tells.
     """
 
     pid: int
     process_ids: str
     folder: Path
+    owner: str = ""
+
+    def is_over(self) -> bool:
+        """Say whether another run has taken the folder since."""
+        now = _read(self.folder / LOCK_FILE)
+        return bool(self.owner and now) and now != self.owner
 
     @property
     def identity(self) -> str:
@@ -65,7 +98,7 @@ def current_run() -> CurrentRun | None:
     if run is None:
         return None
     pid, process_ids, folder = run.split("\n", 2)
-    return CurrentRun(int(pid), process_ids, Path(folder))
+    return CurrentRun(int(pid), process_ids, Path(folder), os.environ.get(_OWNER, ""))
 
 
 @contextlib.contextmanager
@@ -82,10 +115,10 @@ def signed_on(what: str) -> Iterator[None]:
     seen = run.process_ids == _process_ids()
     with _sign(run.folder / JOBS, what):
         # Only now: a run that comes after a dead one waits for this sign from here on.
-        if seen:
-            if _ended(run.pid, 0):
-                sys.exit(KILLED)
-            threading.Thread(target=_watch, args=[run.pid], daemon=True).start()
+        check_run()
+        if seen and _ended(run.pid, 0):
+            sys.exit(KILLED)
+        threading.Thread(target=_watch, args=[run, seen], daemon=True).start()
         yield
 
 
@@ -139,7 +172,9 @@ def _sign(folder: Path, what: str) -> Iterator[None]:
         # A file system without locks has no way to tell: then it is as if there were no sign.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        _write(descriptor, f"{what} (process {os.getpid()} on {socket.gethostname()})", path)
+        slurm = os.environ.get("SLURM_JOB_ID")
+        known_as = f", Slurm job {slurm}" if slurm else ""
+        _write(descriptor, f"{what} (process {os.getpid()} on {socket.gethostname()}{known_as})", path)
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -205,8 +240,26 @@ def _has_id(pid: int) -> bool:
     return True
 
 
-def _watch(pid: int) -> None:
-    while not _ended(pid, WATCH_SECONDS):
-        pass
+def _read(path: Path) -> str:
+    """Return what a file holds; nothing where it cannot be read, or not now."""
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="utf-8").strip()
+    return ""
+
+
+def _watch(run: CurrentRun, seen: bool) -> None:
+    looked = time.monotonic()
+    while not _died(run.pid, seen):
+        if time.monotonic() - looked > OWNER_SECONDS:
+            if run.is_over():
+                break
+            looked = time.monotonic()
     # Not an exception: nothing of this job may happen any more, not even its end.
     os._exit(KILLED)
+
+
+def _died(pid: int, seen: bool) -> bool:
+    if seen:
+        return _ended(pid, WATCH_SECONDS)
+    time.sleep(WATCH_SECONDS)
+    return False
