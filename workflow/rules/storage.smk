@@ -9,8 +9,13 @@ import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import SharedFSUsage
 
 STORAGE = workflow.storage_registry.default_storage_provider
+# A job on another machine: what lies there may be of an earlier run.
+ELSEWHERE = not workflow.is_main_process and (
+    SharedFSUsage.INPUT_OUTPUT not in workflow.storage_settings.shared_fs_usage
+)
 
 
 def stored(path):
@@ -42,7 +47,7 @@ def link_results():
 
 def bring(path, again=False):
     """Return a result's path, after it was fetched from where it is stored if it is not here; again: even if it is."""
-    if STORAGE is not None and (again or not os.path.exists(path)):
+    if STORAGE is not None and (again or ELSEWHERE or not os.path.exists(path)):
         found = stored(path)
         if found.exists():
             found.local_path().parent.mkdir(parents=True, exist_ok=True)
