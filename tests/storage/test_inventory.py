@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -188,8 +190,8 @@ def test_missing_credentials_and_missing_package_are_told(tmp_path, server, monk
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(InputError, match="no credentials in the environment"):
         refresh(tmp_path, VOC)
-    monkeypatch.setitem(__import__("sys").modules, "boto3.session", None)
-    with pytest.raises(InputError, match="boto3 not installed .* `make s3` installs it"):
+    monkeypatch.setitem(sys.modules, "boto3.session", None)
+    with pytest.raises(InputError, match=r"boto3 not installed .* `make s3` installs it"):
         refresh(tmp_path, VOC)
 
 
@@ -204,7 +206,7 @@ def test_images_are_fetched_by_etag_once(tmp_path, server):
     assert [row.error for row in rows] == [""] * 3 and len(server.got(".jpg")) == 3
     for number, row in enumerate(rows):
         assert row.path == str(tmp_path / f"images/x/{number}.jpg.jpg")
-        assert open(row.path, "rb").read() == (tmp_path / f"drawn/{number:03}.jpg").read_bytes()
+        assert Path(row.path).read_bytes() == (tmp_path / f"drawn/{number:03}.jpg").read_bytes()
     server.asked.clear()
     assert fetch_images(wanted, tmp_path / "images", "train-00000-of-00001", policy) == rows
     assert server.asked == []
@@ -218,7 +220,7 @@ def test_images_are_fetched_by_etag_once(tmp_path, server):
     wanted[0] = ("x/0.jpg", _origin(tags, "a b?#%/000.jpg"))
     server.asked.clear()
     first = fetch_images(wanted, tmp_path / "images", "train-00000-of-00001", policy)[0]
-    assert open(first.path, "rb").read() == data and len(server.asked) == 1
+    assert Path(first.path).read_bytes() == data and len(server.asked) == 1
     # What is not there, and what is too large.
     gone = [("y", Origin(buckets.object_url("data", "none.jpg"))), ("z", wanted[1][1])]
     rows = fetch_images(gone, tmp_path / "images", "train-00000-of-00001", Policy(attempts=1, max_bytes=100))

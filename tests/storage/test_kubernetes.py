@@ -15,21 +15,22 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 import yaml
 
-kubernetes = pytest.importorskip("kubernetes")
+pytest.importorskip("kubernetes")
 pytest.importorskip("moto")
 pytest.importorskip("snakemake_executor_plugin_kubernetes")
+
+import kubernetes
 
 from bucket_server import ENVIRONMENT, serving_buckets
 from helpers import ROOT, draw_data
 
 BUCKET = "s3://results/run"
 SETTINGS = {"data": {"sources": [{"format": "voc", "images": "s3://data/photos"}], "shards": 1}}
-# What has nothing to do with a bucket, or leads to it.
+# What the profile, as it is here, gives to pods.
 SECRET = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3"]
 
 
@@ -135,7 +136,14 @@ def project(tmp_path):
 def run(project, each, *arguments):
     each.write_config(project.parent / "kubeconfig")
     command = [sys.executable, "-m", "snakemake", *arguments, "--workflow-profile", "profiles/kubernetes"]
-    command += ["--default-storage-prefix", BUCKET, "--configfile", "my.yaml", "--container-image", "example.org/odtl:1"]
+    command += [
+        "--default-storage-prefix",
+        BUCKET,
+        "--configfile",
+        "my.yaml",
+        "--container-image",
+        "example.org/odtl:1",
+    ]
     command += ["--seconds-between-status-checks", "1"]
     environment = {**os.environ, "KUBECONFIG": str(project.parent / "kubeconfig")}
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=900)
@@ -172,7 +180,10 @@ def test_training_asks_for_a_gpu(project, server):
     assert container.resources.limits["memory"] == "12000M" and container.resources.limits["cpu"] == "4000m"
     (toleration,) = pod.tolerations
     assert (toleration.key, toleration.value, toleration.effect) == ("nvidia.com/gpu", "present", "NoSchedule")
-    assert {mount.name: mount.mount_path for mount in container.volume_mounts} == {"workdir": "/workdir", "odtl": "/odtl"}
+    assert {mount.name: mount.mount_path for mount in container.volume_mounts} == {
+        "workdir": "/workdir",
+        "odtl": "/odtl",
+    }
     assert [volume.persistent_volume_claim.claim_name for volume in pod.volumes[1:]] == ["odtl"]
     # Credentials go by reference to a Secret, and are nowhere else.
     (secret,) = (model_of(each, "V1Secret") for each in each.secrets)

@@ -2,8 +2,8 @@
 
 An address is `s3://{bucket}/{key}`. Whatever speaks S3 will do: AWS itself, or another server that AWS_ENDPOINT_URL_S3
 names. Endpoint, region and credentials are the environment's, as boto3 reads it (AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, or the machine's role): nothing of them is ever configured,
-told or kept.
+AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, or the machine's role): nothing of them is ever
+configured, told or kept.
 
 What is needed for it is optional (`make s3`): boto3.
 """

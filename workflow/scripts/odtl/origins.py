@@ -25,7 +25,7 @@ def stable_url(url: str) -> str:
 
 
 def version_url(url: str, etag: str = "") -> str:
-    """Return what tells an image from another: its address as `stable_url` has it, and the etag of an object, if any."""
+    """Return what tells an image from another: its address as `stable_url` has it, and an object's etag, if any."""
     return f"{stable_url(url)}#{etag}" if etag else stable_url(url)
 
 

@@ -154,7 +154,9 @@ def _compare_image(old: _Placed, new: _Placed) -> Iterator[ImageChange]:
         yield ImageChange("regrouped", other.id, new.split, one.group, other.group)
     if old.split != new.split:
         yield ImageChange("moved", other.id, new.split, old.split, new.split)
-    if any(before and after and before != after for before, after in zip(_versions(one), _versions(other), strict=True)):
+    if any(
+        before and after and before != after for before, after in zip(_versions(one), _versions(other), strict=True)
+    ):
         yield ImageChange("replaced", other.id, new.split)
 
 

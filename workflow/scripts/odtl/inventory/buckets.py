@@ -123,7 +123,7 @@ class Buckets:
                 continue
             relative = relative.removeprefix("/") if key else relative
             parts = relative.split("/")
-            # "a/" stands for a folder; as on a disk, hidden files are left out; "..", too, which would leave the folder.
+            # "a/" stands for a folder; as on a disk, hidden files are left out, and "..", which leads out of it.
             if not each.key.endswith("/") and not (relative and any(not part or part[0] == "." for part in parts)):
                 yield relative, each
 

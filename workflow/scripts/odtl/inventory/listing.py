@@ -102,8 +102,7 @@ def list_sources(data_config: Mapping, cache: Path | None = None) -> list[Source
     problems: list[Problem] = []
     buckets = Buckets(cache)
     sources = [
-        _list_source(number, source, cache, buckets, problems)
-        for number, source in enumerate(data_config["sources"])
+        _list_source(number, source, cache, buckets, problems) for number, source in enumerate(data_config["sources"])
     ]
     if not problems and not any(_has_annotations(source) for source in sources):
         cure = "Point data.sources[].annotations at the folder or table that holds them."
@@ -122,9 +121,7 @@ def warn_of_lists(sources: Sequence[Source], report: Report | None) -> None:
                 (report or print_progress)(f"Warning: {warning}")
 
 
-def _list_source(
-    number: int, source: Mapping, cache: Path | None, buckets: Buckets, problems: list[Problem]
-) -> Source:
+def _list_source(number: int, source: Mapping, cache: Path | None, buckets: Buckets, problems: list[Problem]) -> Source:
     field = f"data.sources[{number}]"
     known = FORMATS[source["format"]]
     root = _tidy(source["images"]) if source.get("images") else None
