@@ -122,7 +122,7 @@ def warn_of_lists(sources: Sequence[Source], report: Report | None) -> None:
 
 
 def _list_source(number: int, source: Mapping, cache: Path | None, buckets: Buckets, problems: list[Problem]) -> Source:
-    field = f"data.sources[{number}]"
+    field, told = f"data.sources[{number}]", len(problems)
     known = FORMATS[source["format"]]
     root = _tidy(source["images"]) if source.get("images") else None
     places = annotation_places(source.get("annotations"))
@@ -156,7 +156,9 @@ def _list_source(number: int, source: Mapping, cache: Path | None, buckets: Buck
         cure = f"A source of format {source['format']} needs the path of its annotations."
         problems.append(Problem("config", where, "nothing", cure))
     urls = [_one_file(_tidy(path), f"{field}.urls", problems) for path in _as_list(source.get("urls"))]
-    if root is not None and (remote or os.path.isdir(root)) and not urls and not any(images.images()):
+    # What is wrong with a bucket has been told.
+    there = root is not None and (len(problems) == told if remote else os.path.isdir(root))
+    if there and not urls and not any(images.images()):
         names = ", ".join(sorted(extension[1:] for extension in IMAGE_EXTENSIONS))
         others = "" if remote else ", and others that begin as an image does"
         cure = f"Files named {names} are looked for{others}."
