@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 	&& echo $$python && break; done)
 
 .PHONY: run watch tensorboard check detect models data fetch searches converted learning-rate translate changes dry-run report \
-	test lint lock demo-weights gpu onnx slurm clean-results help
+	test lint lock demo-weights gpu onnx slurm s3 kubernetes clean-results help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/run.stamp ## train, evaluate, export and try a detector
@@ -100,6 +100,10 @@ gpu: $(VENV)/gpu.stamp ## add what TensorFlow needs for an NVIDIA card
 onnx: $(VENV)/onnx.stamp ## add what the export format `onnx` needs
 
 slurm: $(VENV)/slurm.stamp ## add what profiles/slurm needs, to run on a cluster
+
+s3: $(VENV)/s3.stamp ## add what sources and results in an S3 bucket need
+
+kubernetes: $(VENV)/kubernetes.stamp ## add what profiles/kubernetes needs
 
 clean-results: ## delete everything the workflow made (class ids that were given out, too)
 	rm -rf results .snakemake

@@ -12,7 +12,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 # Lock file: extras of pyproject.toml.
-LOCKS = {"run": [], "dev": ["dev", "onnx"], "gpu": ["gpu"], "onnx": ["onnx"], "slurm": ["slurm"]}
+LOCKS = {
+    "run": [],
+    "dev": ["dev", "onnx", "s3", "kubernetes"],
+    "gpu": ["gpu"],
+    "onnx": ["onnx"],
+    "s3": ["s3"],
+    "kubernetes": ["s3", "kubernetes"],
+    "slurm": ["slurm"],
+}
 HEADER = "# Written by `make lock` from pyproject.toml; do not edit.\n"
 
 

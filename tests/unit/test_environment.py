@@ -11,6 +11,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# What `make {name}` adds.
+OPTIONAL = ["gpu", "onnx", "s3", "kubernetes", "slurm"]
 
 
 def locked(name: str) -> dict[str, Requirement]:
@@ -26,9 +28,7 @@ def version_of(lock: dict[str, Requirement], name: str) -> str:
     return str(next(iter(found[0].specifier)).version)
 
 
-@pytest.mark.parametrize(
-    ("lock", "extra"), [("run", None), ("dev", "dev"), ("gpu", "gpu"), ("onnx", "onnx"), ("slurm", "slurm")]
-)
+@pytest.mark.parametrize(("lock", "extra"), [("run", None), ("dev", "dev"), *((name, name) for name in OPTIONAL)])
 def test_lock_satisfies_pyproject(lock, extra):
     wanted = PROJECT["dependencies"] + (PROJECT["optional-dependencies"][extra] if extra else [])
     held = locked(lock)
@@ -36,7 +36,7 @@ def test_lock_satisfies_pyproject(lock, extra):
         assert requirement.specifier.contains(version_of(held, requirement.name)), requirement
 
 
-@pytest.mark.parametrize("lock", ["run", "dev", "gpu", "onnx", "slurm"])
+@pytest.mark.parametrize("lock", ["run", "dev", *OPTIONAL])
 def test_lock_holds_exact_versions_with_hashes(lock):
     text = (ROOT / f"requirements/{lock}.lock").read_text(encoding="utf-8")
     entries = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]
@@ -46,7 +46,7 @@ def test_lock_holds_exact_versions_with_hashes(lock):
         assert "--hash=sha256:" in entry, entry[:80]
 
 
-@pytest.mark.parametrize("extra", ["dev", "gpu", "onnx", "slurm"])
+@pytest.mark.parametrize("extra", ["dev", *OPTIONAL])
 def test_extras_only_add_to_the_run_lock(extra):
     # On which platforms a package is needed, others that need it may widen.
     versions = {(each.name, str(each.specifier)) for each in locked(extra).values()}

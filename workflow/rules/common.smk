@@ -29,6 +29,7 @@ from odtl.config import canonical, check_config, check_files, experiment_setting
 from odtl.duplicates import groups_file
 from odtl.errors import InputError
 from odtl.experiments import trainings_of, written_out
+from odtl.file_cache import key_of
 from odtl.files import folder_sha256, sha256_of
 from odtl.provenance import keep_records
 from odtl.sources import script_digest
@@ -57,6 +58,7 @@ def load_inputs():
         try:
             digests = inventory.refresh(config["data"], config["labels"], f"{STATE}/sources", "results/inventory")
             list_images_to_detect(digests)
+            store_inventory("results/inventory", f"{STATE}/stored")
         except InputError as error:
             # What else is asked for is not known here: `manifest_digest` refuses what needs the sources.
             if not any(word == "searches" or word.startswith("results/searches/") for word in sys.argv):

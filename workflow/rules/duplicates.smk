@@ -43,7 +43,7 @@ rule find_duplicates:
         hashes=ancient(all_shards("results/hashes/{shard}.csv")),
         sidecars=all_shards("results/hashes/{shard}.json"),
         inventory=ancient(all_shards("results/inventory/{shard}.jsonl")),
-        configured=ancient(GROUPS or []),
+        configured=ancient(own(GROUPS)),
     output:
         duplicates="results/dataset/duplicates.csv",
         groups="results/dataset/groups.csv",

@@ -8,8 +8,8 @@ Makes: results/{experiment}/pipeline_config.txt. The settings themselves went in
 
 rule tell_pipeline_config:
     input:
-        pipeline=lambda wildcards: PIPELINES[wildcards.experiment],
-        old_label_map=lambda wildcards: pipeline_config.old_label_map(PIPELINES[wildcards.experiment]) or [],
+        pipeline=lambda wildcards: own(PIPELINES[wildcards.experiment]),
+        old_label_map=lambda wildcards: own(pipeline_config.old_label_map(PIPELINES[wildcards.experiment])),
         label_map="results/dataset/label_map.pbtxt",
         ids="results/dataset/label_map.json",
     output:

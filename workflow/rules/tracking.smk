@@ -22,9 +22,11 @@ if LOCK and LOCK.held:
 
 def predict_label_map():
     """Return the label map as it will be in this run; a dry run must not write it."""
-    folder = Path("results/inventory")
-    classes = inventory.read_classes(folder) if folder.is_dir() else []
-    return label_map.predict("results/dataset/label_map.pbtxt", classes, config["labels"]["classes"])
+    listed = Path(bring("results/inventory/classes.txt")).exists()
+    classes = inventory.read_classes("results/inventory") if listed else []
+    # Where jobs run on other machines, the map as they left it is not here.
+    path = bring("results/dataset/label_map.pbtxt", again=bool(LOCK and LOCK.held))
+    return label_map.predict(path, classes, config["labels"]["classes"])
 
 
 def follow_label_map():
@@ -33,15 +35,15 @@ def follow_label_map():
     Snakemake takes a file without a record for made, and one with a record for what it was: without its second file, the
     job that writes both runs again.
     """
-    written = Path("results/dataset/label_map.json")
+    written = Path(bring("results/dataset/label_map.json", again=True))
     if written.exists() and label_map.altered("results/dataset/label_map.pbtxt", written):
-        written.unlink()
+        forget(written)
 
 
 @functools.cache
 def origins():
     """Return a digest of what is to be fetched, by shard; shards without are left out."""
-    listed = Path("results/inventory/origins.json").exists()
+    listed = Path(bring("results/inventory/origins.json")).exists()
     return inventory.read_origins("results/inventory") if listed else {}
 
 
@@ -72,7 +74,7 @@ def follow_fetched():
     for shard in origins():
         ledger, sidecar = (Path(f"results/fetched/{shard}{ending}") for ending in (".csv", ".json"))
         if ledger.exists() and sidecar.exists() and not files_are_there(ledger):
-            sidecar.unlink()
+            forget(sidecar)
 
 
 with told_clearly():
@@ -95,7 +97,7 @@ def manifest_digest(shard):
     """Return the digest of a shard's manifest; no job may go by it where the sources cannot be read."""
     if REFUSAL:
         raise WorkflowError(str(REFUSAL))
-    return DIGESTS.get(shard) or manifest.digest(manifest.manifest_path("results/inventory", shard))
+    return DIGESTS.get(shard) or manifest.digest(bring(manifest.manifest_path("results/inventory", shard)))
 
 
 @functools.cache
@@ -111,7 +113,7 @@ def part_digests(shard):
     """
     known, found = known_digests(), manifest_digest(shard)
     if known.get(shard, {}).get("manifest") != found:
-        lines = manifest.read_manifest(manifest.manifest_path("results/inventory", shard))
+        lines = manifest.read_manifest(bring(manifest.manifest_path("results/inventory", shard)))
         parts = {"images": manifest.image_digest(lines), "placing": manifest.placing_digest(lines)}
         known[shard] = {"manifest": found, **parts}
         if LOCK and LOCK.held:
@@ -127,6 +129,7 @@ def placing_digests():
 @functools.cache
 def shard_classes():
     """Return the classes in use, by shard."""
+    bring("results/inventory/classes.json")
     return inventory.read_shard_classes("results/inventory")
 
 
@@ -138,4 +141,4 @@ def class_ids(shard):
 @functools.cache
 def listing_digest():
     """Return the digest of the list of images to detect."""
-    return sha256_of("results/inventory/detect.csv")
+    return sha256_of(bring("results/inventory/detect.csv"))

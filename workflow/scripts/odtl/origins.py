@@ -24,6 +24,11 @@ def stable_url(url: str) -> str:
     return parts._replace(netloc=netloc, query=urlencode(query), fragment="").geturl()
 
 
+def version_url(url: str, etag: str = "") -> str:
+    """Return what tells an image from another: its address as `stable_url` has it, and an object's etag, if any."""
+    return f"{stable_url(url)}#{etag}" if etag else stable_url(url)
+
+
 def shown_url(url: str) -> str:
     """Return an address as ledgers, logs and messages have it: without name, password and signature."""
     if "?" not in url and "@" not in url:

@@ -11,11 +11,13 @@ from odtl.errors import Problem
 class Origin:
     """Where an image that is not a file yet can be had.
 
-    url:     an http or https address, or "tfrecord:{path}#{number}" for one that lies in a record.
+    url:     an http or https address, "s3://{bucket}/{key}" for an object in a bucket (see `buckets.object_url`), or
+             "tfrecord:{path}#{number}" for one that lies in a record.
     licence: as stated with it, "" if nothing is.
     source:  the page, provider or data set that it is from, "" if nothing is stated.
     sha256:  of its bytes, if that is known before it is fetched: else "".
     label:   what it was looked for as, "" if nothing is stated. It is of the whole image, and no box.
+    etag:    of an object in a bucket, when the bucket was listed: another one is another image; else "".
     """
 
     url: str
@@ -23,6 +25,7 @@ class Origin:
     source: str = ""
     sha256: str = ""
     label: str = ""
+    etag: str = ""
 
 
 class Annotation(NamedTuple):

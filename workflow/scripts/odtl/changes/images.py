@@ -154,7 +154,9 @@ def _compare_image(old: _Placed, new: _Placed) -> Iterator[ImageChange]:
         yield ImageChange("regrouped", other.id, new.split, one.group, other.group)
     if old.split != new.split:
         yield ImageChange("moved", other.id, new.split, old.split, new.split)
-    if one.sha256 and other.sha256 and one.sha256 != other.sha256:
+    if any(
+        before and after and before != after for before, after in zip(_versions(one), _versions(other), strict=True)
+    ):
         yield ImageChange("replaced", other.id, new.split)
 
 
@@ -193,6 +195,11 @@ def _compare_paths(old: _Placed, new: _Placed) -> Iterator[ImageChange]:
         yield ImageChange("path", other.id, new.split, place, new_place)
     elif one.annotation and other.annotation and one.annotation.file != other.annotation.file:
         yield ImageChange("path", other.id, new.split, one.annotation.file, other.annotation.file)
+
+
+def _versions(line: Line) -> tuple[str | None, str]:
+    """Return what differs with an image's bytes: their sum, and the etag of an object in a bucket."""
+    return line.sha256, line.origin.etag if line.origin else ""
 
 
 def _place(line: Line) -> str:

@@ -20,7 +20,7 @@ class Entry:
     """An image that was fetched.
 
     image:     its id.
-    url:       its address, as `origins.stable_url` has it; final_url: where it came from in the end.
+    url:       its address, as `origins.version_url` has it; final_url: where it came from in the end.
     sha256:    of its bytes (hex); bytes: how many; format: by content.
     """
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from odtl.annotations.model import Origin
+from odtl.buckets import in_bucket
 from odtl.errors import InputError
 from odtl.fetching.client import Client, UnfitError
 from odtl.fetching.journal import Entry, Journal, recall
@@ -15,7 +16,7 @@ from odtl.fetching.policy import Policy
 from odtl.fetching.storing import Kept, Store
 from odtl.fetching.telling import Telling
 from odtl.manifest import iterate_manifest
-from odtl.origins import shown_url, stable_url
+from odtl.origins import shown_url, version_url
 from odtl.sidecars import write_sidecar
 
 _IN_RECORD = "tfrecord:"
@@ -90,14 +91,14 @@ def fetch_images(
 
 
 def _recalled(image: str, origin: Origin, entry: Entry, store: Store, folder: str | os.PathLike) -> Row | None:
-    if entry.url != stable_url(origin.url) or (origin.sha256 and origin.sha256 != entry.sha256):
+    if entry.url != version_url(origin.url, origin.etag) or (origin.sha256 and origin.sha256 != entry.sha256):
         return None
     kept = store.recall(image, entry.sha256, entry.bytes, entry.format)
     return None if kept is None else _fetched(image, origin, entry.final_url, kept, folder)
 
 
 def _entry(row: Row, origin: Origin) -> Entry:
-    return Entry(row.image, stable_url(origin.url), row.final_url, row.sha256, row.bytes, row.format)
+    return Entry(row.image, version_url(origin.url, origin.etag), row.final_url, row.sha256, row.bytes, row.format)
 
 
 def _fetch_missing(
@@ -127,8 +128,15 @@ def _fetch_missing(
     for url in [url for url in by_url if url.startswith(_IN_RECORD)]:
         kept, error = _extract(url, keep)
         yield from rows(url, shown_url(url), kept, error)
+    objects = {url: origins[images[0]].etag for url, images in by_url.items() if in_bucket(url)}
+    if objects:
+        # What asks buckets is optional.
+        from odtl.fetching.objects import fetch_objects
+
+        for outcome in fetch_objects(objects, policy, keep):
+            yield from rows(outcome.url, outcome.final_url, outcome.kept, outcome.error)
     client: Client[list[Kept]] = Client(policy, keep, telling.say)
-    for outcome in client.fetch([url for url in by_url if not url.startswith(_IN_RECORD)]):
+    for outcome in client.fetch([url for url in by_url if not url.startswith(_IN_RECORD) and url not in objects]):
         yield from rows(outcome.url, outcome.final_url, outcome.kept, outcome.error)
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from odtl.annotations.formats import FORMATS, Format
+from odtl.buckets import in_bucket
 from odtl.errors import InputError, Problem
 from odtl.file_cache import Report, key_of, print_progress, stat_key
+from odtl.inventory.buckets import Buckets
 from odtl.inventory.folders import File, Tree, walk
 from odtl.inventory.kinds import opened
 from odtl.inventory.lists import SplitLists, list_files
@@ -98,7 +100,10 @@ def list_sources(data_config: Mapping, cache: Path | None = None) -> list[Source
     Raises InputError with every folder or table that is not there or has nothing to offer.
     """
     problems: list[Problem] = []
-    sources = [_list_source(number, source, cache, problems) for number, source in enumerate(data_config["sources"])]
+    buckets = Buckets(cache)
+    sources = [
+        _list_source(number, source, cache, buckets, problems) for number, source in enumerate(data_config["sources"])
+    ]
     if not problems and not any(_has_annotations(source) for source in sources):
         cure = "Point data.sources[].annotations at the folder or table that holds them."
         problems.append(Problem("config", "data.sources", "no annotation at all", cure))
@@ -116,39 +121,51 @@ def warn_of_lists(sources: Sequence[Source], report: Report | None) -> None:
                 (report or print_progress)(f"Warning: {warning}")
 
 
-def _list_source(number: int, source: Mapping, cache: Path | None, problems: list[Problem]) -> Source:
-    field = f"data.sources[{number}]"
+def _list_source(number: int, source: Mapping, cache: Path | None, buckets: Buckets, problems: list[Problem]) -> Source:
+    field, told = f"data.sources[{number}]", len(problems)
     known = FORMATS[source["format"]]
     root = _tidy(source["images"]) if source.get("images") else None
     places = annotation_places(source.get("annotations"))
     if not places and known.beside and root is not None:
         places = [(None, f"{root}/{known.beside}")]
+    remote = root is not None and in_bucket(root)
+    if remote and not places and known.per_image:
+        # One listing tells of both: images stay where they are, annotations are copied.
+        places = [(None, root)]
+    where = f"{field}.annotations"
+    named = bool(places)
+    places = [(split, _here(path, source["format"], buckets, where, problems)) for split, path in places]
+    places = [(split, path) for split, path in places if path is not None]
     beside = not places and known.per_image and root is not None
     extensions = IMAGE_EXTENSIONS | frozenset(known.endings) if beside else IMAGE_EXTENSIONS
     images = Tree([])
-    if root is not None:
+    if remote:
+        images = buckets.images(root, f"{field}.images", problems)
+    elif root is not None:
         unknown = functools.partial(opened, cache_path=cache and cache / f"kinds-{number}")
         images = walk(root, extensions, f"{field}.images", problems, unknown)
     parts: list[tuple[str | None, Tree | File]] = [(None, images)] if beside else []
     for split, path in places:
-        where = f"{field}.annotations"
         if known.per_image:
             tree = walk(path, frozenset(known.endings), where, problems)
             _check_kind(path, tree, source["format"], where, problems)
             parts.append((split, tree))
         else:
             parts += [(split, file) for file in _tables(path, known, where, problems)]
-    if not places and not beside and not source.get("urls"):
+    if not named and not beside and not source.get("urls"):
         cure = f"A source of format {source['format']} needs the path of its annotations."
-        problems.append(Problem("config", f"{field}.annotations", "nothing", cure))
+        problems.append(Problem("config", where, "nothing", cure))
     urls = [_one_file(_tidy(path), f"{field}.urls", problems) for path in _as_list(source.get("urls"))]
-    if root is not None and os.path.isdir(root) and not urls and not any(images.images()):
+    # What is wrong with a bucket has been told.
+    there = root is not None and (len(problems) == told if remote else os.path.isdir(root))
+    if there and not urls and not any(images.images()):
         names = ", ".join(sorted(extension[1:] for extension in IMAGE_EXTENSIONS))
-        cure = f"Files named {names} are looked for, and others that begin as an image does."
+        others = "" if remote else ", and others that begin as an image does"
+        cure = f"Files named {names} are looked for{others}."
         problems.append(Problem("config", f"{field}.images", f"no image in {root}", cure))
     mode = source.get("split") or "from_folders"
     result = Source(source.get("name") or "", source["format"], mode, images, tuple(parts), tuple(filter(None, urls)))
-    return _with_asides(result, source, root, [path for _, path in places], field, problems)
+    return _with_asides(result, source, None if remote else root, [path for _, path in places], field, problems)
 
 
 def _with_asides(
@@ -198,7 +215,18 @@ def _as_list(paths: object) -> list[str]:
 
 
 def _tidy(path: str | os.PathLike) -> str:
-    return os.path.normpath(os.fspath(path))
+    return path.rstrip("/") if in_bucket(path) else os.path.normpath(os.fspath(path))
+
+
+def _here(path: str, kind: str, buckets: Buckets, field: str, problems: list[Problem]) -> str | None:
+    """Return where annotations can be read: those in a bucket are copied. None where there are none."""
+    if not in_bucket(path):
+        return path
+    if kind == "tfrecord":
+        cure = "Records hold the images, too: copy them into a folder."
+        problems.append(Problem("config", field, f"{path}, records in a bucket", cure))
+        return None
+    return buckets.copies(path, FORMATS[kind].endings, field, problems)
 
 
 def _check_kind(path: str, tree: Tree, kind: str, field: str, problems: list[Problem]) -> None:

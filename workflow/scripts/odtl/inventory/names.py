@@ -8,7 +8,7 @@ from odtl.file_cache import key_of
 from odtl.inventory.folders import File
 
 # In this order: what training tools read first, then what LabelImg and darknet leave beside the annotations.
-_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "predefined_classes.txt")
+NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "predefined_classes.txt")
 
 
 def find_names(
@@ -38,4 +38,4 @@ def find_names(
 
 def _candidates(folders: Sequence[str]) -> list[str]:
     levels = [os.path.normpath(os.path.join(folder, up)) for up in (".", "..", "../..") for folder in folders]
-    return [os.path.join(level, name) for level in dict.fromkeys(levels) for name in _FILES]
+    return [os.path.join(level, name) for level in dict.fromkeys(levels) for name in NAME_FILES]

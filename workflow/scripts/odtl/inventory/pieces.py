@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TypedDict
 
 from odtl import scratch
+from odtl.buckets import in_bucket
 from odtl.file_cache import Key, is_settled
 from odtl.inventory import reading
+from odtl.inventory.buckets import object_origin
 from odtl.inventory.claims import entry_claim, file_claim
 from odtl.inventory.classes import Classifier
 from odtl.inventory.entries import image_entry, remote_entry
@@ -69,7 +71,10 @@ def work(piece: Piece) -> Done:
         elif annotation is not None:
             content = kept.value(placer.kind, annotation[1], annotation[2])
             claim = file_claim(annotation, split, content, placer.names)
-        if image[1]:
+        if (origin := object_origin(image[1], image[2])) is not None:
+            place = lines.add_image(remote_entry(image[0], origin, claim, (), classify, split), placer)
+            lines.misnamed.extend(misnamed(number, image[0], place, claim))
+        elif image[1]:
             value = kept.value("image", image[1], image[2])
             place = lines.add_image(image_entry(image[0], image[1], value, claim, (), classify, split), placer)
             lines.misnamed.extend(misnamed(number, image[0], place, claim))
@@ -86,7 +91,7 @@ def work(piece: Piece) -> Done:
 def files_of(unit: Unit) -> int:
     """Return how many files are to be looked at for a unit."""
     image, _, annotation, entry = unit
-    return bool(image[1]) + (annotation is not None and entry is None)
+    return bool(image[1] and not in_bucket(image[1])) + (annotation is not None and entry is None)
 
 
 class _Kept:

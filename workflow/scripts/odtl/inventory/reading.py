@@ -176,7 +176,9 @@ def _extra(annotation: Annotation, name: str) -> dict[str, object]:
     if annotation.origin is not None:
         origin = annotation.origin
         # Few have one.
-        extra["origin"] = {name: value for name, value in vars(origin).items() if value or name != "label"}
+        extra["origin"] = {
+            name: value for name, value in vars(origin).items() if value or name not in ("label", "etag")
+        }
         # Of two images of one name in a file of records, the second is known by its address there.
         extra["called"] = name_of_origin(origin.url, annotation.filename or name, origin.sha256)
     return extra

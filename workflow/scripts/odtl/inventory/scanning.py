@@ -10,8 +10,10 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from odtl import file_cache
+from odtl.buckets import in_bucket
 from odtl.errors import InputError, Problem
 from odtl.file_cache import Report
+from odtl.inventory.buckets import object_origin
 from odtl.inventory.classes import Classifier
 from odtl.inventory.entries import image_entry, orphan_entry, remote_entry, row_entry
 from odtl.inventory.finding import find
@@ -230,6 +232,8 @@ def _pieces(plan: Plan, settings: Settings, units: Sequence[tuple[int, Unit]], c
         pieces[_piece_of(unit[1][0][0], count)]["units"].append(unit)
     for source, pairing in zip(plan.sources, plan.pairings, strict=True):
         for relative, path, key in pairing.open_images:
+            if in_bucket(path):
+                continue
             pieces[_piece_of(relative, count)]["files"].append(("image", path, key))
         for _, (relative, path, key) in pairing.open_annotations if source.per_image else ():
             pieces[_piece_of(relative[:-4], count)]["files"].append((source.format, path, key))
@@ -255,9 +259,12 @@ def _add_open(lines: Lines, plan: Plan, settings: Settings, values: Mapping[str,
             continue
         found = find(source, pairing, {**plan.tables, **values})
         placer = Placer(placing)
-        for relative, path, _ in pairing.open_images:
+        for relative, path, key in pairing.open_images:
             claim, problems = found.match.claims.get(relative), found.match.problems.get(relative, ())
-            entry = image_entry(relative, path, values[path], claim, problems, classify, found.split_of(relative))
+            if (origin := object_origin(path, key)) is not None:
+                entry = remote_entry(relative, origin, claim, problems, classify, found.split_of(relative))
+            else:
+                entry = image_entry(relative, path, values[path], claim, problems, classify, found.split_of(relative))
             added.append(lines.add_image(entry, placer))
             lines.misnamed.extend(misnamed(number, relative, added[-1], claim))
         for relative, each in found.remote.items():
