@@ -14,6 +14,11 @@ min_version("9.27")
 configfile: f"{workflow.basedir}/config/config.yaml"
 
 
+if config["container"]:
+
+    containerized: config["container"]
+
+
 report: "workflow/report/workflow.rst"
 
 

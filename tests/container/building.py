@@ -1,0 +1,105 @@
+"""Building and running a container image without an engine: Debian's buildah, in a chroot, on a base by debootstrap."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAMS = ["buildah", "debootstrap"]
+BASE = "localhost/debian:bookworm"
+INSTALL_SECONDS, BASE_SECONDS, BUILD_SECONDS, RUN_SECONDS = 600, 900, 3600, 1200
+# Where pip looks for the settings of a machine (https://pip.pypa.io, "Configuration"), and the certificates of it.
+_PIP_SETTINGS = ["/etc/pip.conf", "/etc/xdg/pip"]
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+class CannotBuildError(Exception):
+    """Why no image can be built on this machine."""
+
+
+def install() -> None:
+    """Install buildah and debootstrap where they are missing.
+
+    Raises CannotBuildError where this is not root on a Debian, or the packages cannot be had.
+    """
+    if os.geteuid() != 0:
+        raise CannotBuildError("only root can build in a chroot")
+    missing = [name for name in PROGRAMS if not shutil.which(name)]
+    if not missing:
+        return
+    if not shutil.which("apt-get"):
+        raise CannotBuildError(f"{' and '.join(missing)} not installed, and there is no apt-get to install it with")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
+        try:
+            done = subprocess.run(
+                ["apt-get", "--quiet", *command],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise CannotBuildError(f"apt-get {command[0]} took more than {INSTALL_SECONDS} s") from None
+        if done.returncode:
+            raise CannotBuildError(f"apt-get {command[0]} failed: {done.stderr.strip()[-500:]}")
+
+
+@dataclass(frozen=True)
+class Builder:
+    """A buildah of its own: all it stores is in `folder`."""
+
+    folder: Path
+
+    def call(self, command: str, *arguments: str, seconds: float = RUN_SECONDS) -> str:
+        """Return what a command of buildah prints; raises AssertionError with the end of it where it fails."""
+        storage = ["--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run")]
+        done = subprocess.run(
+            ["buildah", *storage, "--storage-driver", "vfs", command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+        )
+        assert done.returncode == 0, f"buildah {command}: status {done.returncode}\n{done.stdout[-5000:]}"
+        return done.stdout.strip()
+
+    def make_base(self) -> None:
+        """Make a Debian to build on; it is there under the name BASE then.
+
+        Raises CannotBuildError where its packages cannot be had.
+        """
+        system = self.folder / "debian"
+        command = ["debootstrap", "--variant=minbase", "bookworm", str(system)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=BASE_SECONDS)
+        if done.returncode:
+            raise CannotBuildError(f"debootstrap failed: {(done.stdout + done.stderr).strip()[-500:]}")
+        container = self.call("from", "scratch")
+        self.call("copy", "--quiet", container, str(system), "/")
+        self.call("commit", "--quiet", "--rm", container, BASE)
+        shutil.rmtree(system)
+
+    def build(self, context: Path, name: str, **arguments: str) -> None:
+        """Build a Dockerfile, with what this machine's pip is told, and its certificates."""
+        seen = [f"--volume={path}:{path}:ro" for path in self._of_pip() if Path(path).exists()]
+        given = [f"--build-arg={key}={value}" for key, value in arguments.items()]
+        own = ["--isolation=chroot", "--network=host", "--pull-never", "--quiet", f"--tag={name}"]
+        self.call("build", *own, *seen, *given, str(context), seconds=BUILD_SECONDS)
+
+    def run(self, container: str, *command: str, user: str | None = None, volumes: Sequence[str] = ()) -> str:
+        """Return what a command prints in a container, run by its user or another; it has no network but loopback's."""
+        options = ["--isolation=chroot", *(f"--volume={volume}" for volume in volumes)]
+        options += [f"--user={user}"] if user else []
+        return self.call("run", *options, container, "--", *command)
+
+    @staticmethod
+    def _of_pip() -> list[str]:
+        listed = subprocess.run(["pip", "config", "list"], capture_output=True, text=True).stdout
+        words = listed.replace("'", " ").replace("=", " ").split()
+        folders = {word.removeprefix("file://") for word in words if word.startswith(("/", "file:///"))}
+        return sorted({*folders, *_PIP_SETTINGS, _CERTIFICATES})
