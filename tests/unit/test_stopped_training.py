@@ -16,7 +16,7 @@ from odtl.records import frame, serialize
 from odtl.training import inputs, train, trainer
 from odtl.training.loop import Run
 from odtl.training.trouble import image_names
-from odtl.training.watching import Watch
+from odtl.training.watching import Watch, all_finite
 from odtl.training_state import State
 
 IMAGES = [f"photos/{number}.jpg" for number in range(6)]
@@ -128,9 +128,9 @@ def test_weights_that_are_no_numbers_reach_no_checkpoint():
     watch = Watch(10, 0)
     report = {"loss": 0.5, "images": np.array([3, 4]), "bad": np.array([False, False]), "weights": True}
     assert watch.look([report]) is None
-    assert watch.check(Model) is None
+    assert watch.check(all_finite(Model)) is None
     Model.variables[2].assign([0.0, np.nan])
-    trouble = watch.check(Model)
+    trouble = watch.check(all_finite(Model))
     assert (trouble.step, trouble.what, trouble.images) == (11, "weights", [3, 4])
     assert str(trouble) == "weights are no numbers after step 11"
 
@@ -146,7 +146,7 @@ def failing(error, folder, monkeypatch, **settings):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("odtl.training.loop.make_trainer", fail)
+    monkeypatch.setattr("odtl.training.actions.make_trainer", fail)
     with pytest.raises((InputError, type(error))) as caught:
         run(folder, experiment(folder, **settings))
     return caught.value

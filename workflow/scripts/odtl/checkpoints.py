@@ -46,10 +46,20 @@ def load_model(experiment_path: str | os.PathLike, factory: str, checkpoint_pref
 
 
 def build_model(config):
-    """Return the Keras model of an ExperimentConfig, with fresh weights."""
+    """Return the Keras model of an ExperimentConfig, with fresh weights, for one device."""
     from official.core import task_factory
 
-    return build_model_of(task_factory.get_task(config.task))
+    return build_model_of(task_factory.get_task(on_one_device(config).task))
+
+
+def on_one_device(config):
+    """Return an ExperimentConfig without what only matters on several devices; weights are the same.
+
+    There, batch normalisation may be of another kind, which computes the same alone, but is not fused.
+    """
+    if not config.task.model.norm_activation.use_sync_bn:
+        return config
+    return config.replace(task={"model": {"norm_activation": {"use_sync_bn": False}}})
 
 
 def build_model_of(task):

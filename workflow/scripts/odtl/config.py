@@ -11,6 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
 from odtl.annotations.formats import FORMATS
+from odtl.distribution import Distribution
 from odtl.errors import InputError, Problem, nearest
 from odtl.experiments import Experiment, experiments_of, trainings_of
 
@@ -275,6 +276,7 @@ def _check_meaning(config: Mapping[str, Any], models: list[str]) -> Iterator[Pro
                 repr(settings["model"]),
                 f"Not in the zoo.{nearest(settings['model'], models)} Models: {', '.join(models)}.",
             )
+        yield from Distribution.of(settings).problems(where, settings["batch_size"], settings["deterministic"])
         low, high = settings["augmentation"]["scale_min"], settings["augmentation"]["scale_max"]
         if low > high:
             yield Problem(

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from odtl.distribution import Distribution
 from odtl.errors import InputError, Problem
 from odtl.files import atomic_open
 from odtl.overriding import factory_config, override_config, plain
@@ -71,7 +72,7 @@ def build_experiment(
     schedule:        the user's settings: train_steps, batch_size, learning_rate (at the peak), warmup_steps,
                      validation_interval, each null where it is to follow from the data (see `schedule`);
                      augmentation {hflip, scale_min, scale_max}, freeze, ema, seed; optional image_size (pixels;
-                     null: the zoo's), mixed_precision. Other keys are left alone.
+                     null: the zoo's), mixed_precision, distribution, devices, workers. Other keys are left alone.
     num_classes:     the highest id of the label map; one more, id 0, the background, goes into the configuration.
     train_records, val_records: the TFRecord files of each split.
     train_summary, val_summary: of each split, as {split}.json has them: `images`, `max_boxes` of any one image,
@@ -114,8 +115,16 @@ def build_experiment(
         found = str(config.task.model.num_classes)
         cure = f"The label map has {num_classes} classes, and id 0 is the background: leave this key out."
         raise InputError(Problem("overrides", "task.model.num_classes", found, cure))
+    _check_batch(config, schedule)
     _check_size(config, None if image_size is None else "image_size")
     return plain(config.as_dict())
+
+
+def _check_batch(config, schedule: Mapping[str, Any]) -> None:
+    """Raise InputError where a batch cannot be shared between the devices: it may follow from the data."""
+    for data in (config.task.train_data, config.task.validation_data):
+        if problems := list(Distribution.of(schedule).problems("training", data.global_batch_size)):
+            raise InputError(problems, "The experiment cannot be built")
 
 
 def _check_size(config, key: str | None) -> None:
@@ -154,9 +163,12 @@ def _peak(learning_rate) -> float:
 def _model_part(num_classes, image_size, schedule, init_checkpoint, restore) -> dict:
     size = {} if image_size is None else {"input_size": [image_size, image_size, 3]}
     precision = schedule.get("mixed_precision") or "auto"
+    spread = Distribution.of(schedule)
+    # A device's share of a batch is too small for statistics of its own; and so they are those of one device.
+    sync = {"norm_activation": {"use_sync_bn": True}} if spread.replicas > 1 else {}
     return {
         "task": {
-            "model": {"num_classes": num_classes + 1, **size},
+            "model": {"num_classes": num_classes + 1, **size, **sync},
             "init_checkpoint": init_checkpoint,
             "init_checkpoint_modules": list(restore),
             "freeze_backbone": schedule.get("freeze") == "backbone",
@@ -164,7 +176,7 @@ def _model_part(num_classes, image_size, schedule, init_checkpoint, restore) -> 
             "annotation_file": None,
         },
         "runtime": {
-            "distribution_strategy": "one_device",
+            **spread.runtime(),
             # What the hardware is fast at is found out where it is: when the training starts.
             "mixed_precision_dtype": {"auto": "float32"}.get(precision, precision),
         },
@@ -271,7 +283,15 @@ def read_experiment(path: str | os.PathLike, factory: str):
         raise InputError(
             Problem(str(path), "(top level)", type(content).__name__, "An experiment is a mapping: task, trainer, ...")
         )
-    config = override_config(factory_config(factory), content, str(path))
+    return experiment_of(content, factory, str(path))
+
+
+def experiment_of(content: Mapping[str, Any], factory: str, source: str):
+    """Return the locked ExperimentConfig that the content of an experiment's file and its factory give; see above.
+
+    source: where it stands.
+    """
+    config = override_config(factory_config(factory), content, source)
     config.lock()
     return config
 

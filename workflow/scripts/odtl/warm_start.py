@@ -89,7 +89,7 @@ def settings_of(config, follows: Sequence[str] = (), **others: Any) -> dict[str,
 class Plan:
     """What a training does, and what its state belongs to.
 
-    config: its ExperimentConfig, with the schedule that it follows. parts: of its fingerprint.
+    config: its ExperimentConfig, with the schedule that it follows. parts: of its fingerprint. factory: its kind.
     start, settings, label_map: from where it starts, what `warm_start.settings_of` gives, and name -> id of the
     classes; nothing where no warm start is asked for.
     """
@@ -99,6 +99,7 @@ class Plan:
     start: Start | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     label_map: Mapping[str, int] = field(default_factory=dict)
+    factory: str = ""
 
 
 def plan_training(
@@ -112,7 +113,7 @@ def plan_training(
     warm_start: None where the training never starts warm.
     """
     if not warm_start:
-        return Plan(config, parts)
+        return Plan(config, parts, factory=factory)
     origin = warm_start.origin or {}
     settings = settings_of(
         config,
@@ -132,7 +133,7 @@ def plan_training(
         # The experiment holds the full schedule, so what was decided must tell this training from a full one.
         parts = {**parts, "start": start.as_dict()}
         config = shorten(config, start.train_steps, start.learning_rate)
-    return Plan(config, parts, start, settings, warm_start.data.label_map)
+    return Plan(config, parts, start, settings, warm_start.data.label_map, factory)
 
 
 def _begun(warm_start: WarmStart, state_folder, parts: Mapping[str, Any]) -> Start | None:

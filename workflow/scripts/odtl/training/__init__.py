@@ -17,6 +17,7 @@ from odtl import last_model
 from odtl import warm_start as warm
 from odtl.experiment import read_experiment
 from odtl.files import atomic_open
+from odtl.training.crew import Crew
 from odtl.training.loop import Run
 from odtl.training.memory import told_what_to_lower
 from odtl.training.options import Options
@@ -82,10 +83,10 @@ def train(
     }
     plan = warm.plan_training(config, factory, state_folder, parts, warm_start)
     state = State(state_folder, plan.parts)
-    with told_what_to_lower(plan.config, str(experiment_path)), state.at_work():
-        run = Run(plan, options, state, str(experiment_path), stream)
+    with told_what_to_lower(plan.config, str(experiment_path)), state.at_work(), Crew(options.spread) as crew:
+        run = Run(plan, options, state, str(experiment_path), stream, crew)
         run.to_the_end()
-    step, prefix, why = run.choose()
+        step, prefix, why = run.choose()
     _export(prefix, out_prefix)
     summary = {
         **run.summary(),

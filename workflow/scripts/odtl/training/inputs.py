@@ -40,10 +40,14 @@ def build_inputs(task, params, options: Options, input_context=None):
 
     task: official.vision's. params: its configuration of the data, for training or for validation. Training data have
     no end; each image comes once in each epoch. Validation data are what official.vision makes of them.
+
+    input_context: where a training is spread over devices: of how many batches these are one. Of several processes,
+    each gets its share of the images of a step, the same ones in all as one process would; but all validation images.
     """
     if not params.is_training:
-        return _cached_if_small(task.build_inputs(params, input_context), params)
-    repeat, change = _repeating(options, params.seed), _augmentation(options, params.seed)
+        return _cached_if_small(task.build_inputs(params, _of_all(input_context)), params)
+    repeat = _repeating(options, params.seed)
+    change = _augmentation(options, params.seed, input_context.input_pipeline_id if input_context else 0)
 
     def sample(images):
         return change(repeat(images, _classes_of_decoded))
@@ -53,13 +57,24 @@ def build_inputs(task, params, options: Options, input_context=None):
         if not _are_plain_records(params):
             # Theirs has shuffled and repeated the images when it calls `sample`.
             return official(params, decoder_fn=decoder_fn, parser_fn=parser_fn, sample_fn=sample, **others)
-        # The order of the images depends on whether they are cached: that must not go by what memory is free just now.
-        budget = MAX_CACHE_BYTES if options.deterministic else cache_budget()
+        # The order of the images depends on whether they are cached: that must not go by what memory is free just now,
+        # and be the same in all processes.
+        fixed = options.deterministic or options.workers > 1
+        budget = MAX_CACHE_BYTES if fixed else cache_budget()
         size = tuple(task.task_config.model.input_size[:2])
         return _Reader(params, size, budget, decoder_fn, repeat, change, parser_fn)
 
     with _reader_made_by(make_reader) as official:
         return task.build_inputs(params, input_context)
+
+
+def _of_all(input_context):
+    """Return the context of one process that reads all there is: each sees all validation images, once."""
+    import tensorflow as tf
+
+    if input_context is None or input_context.num_input_pipelines == 1:
+        return input_context
+    return tf.distribute.InputContext(num_replicas_in_sync=input_context.num_replicas_in_sync)
 
 
 def _keeping_source(parse: Callable) -> Callable:
@@ -95,9 +110,10 @@ def _classes_of_record(serialized):
     return tf.io.parse_single_example(serialized, {key: tf.io.VarLenFeature(tf.int64)})[key].values
 
 
-def _augmentation(options: Options, seed: int | None) -> Callable:
-    """Return what changes a dataset of decoded images as the options ask for."""
-    return functools.partial(augment, settings=Augmentation.of(options.augmentation), seed=_seed(seed))
+def _augmentation(options: Options, seed: int | None, process: int) -> Callable:
+    """Return what changes a dataset of decoded images as the options ask for, in each process in another way."""
+    seed = (_seed(seed) + process) % 2**63
+    return functools.partial(augment, settings=Augmentation.of(options.augmentation), seed=seed)
 
 
 def _seed(seed: int | None) -> int:
@@ -130,16 +146,17 @@ class _Reader:
     def read(self, input_context=None):
         import tensorflow as tf
 
-        images = self.change(self._read_decoded())
-        images = images.map(self.parse, num_parallel_calls=tf.data.AUTOTUNE)
+        images = self.change(self._read_decoded(input_context))
+        with _numbers_of_its_own(input_context):
+            images = images.map(self.parse, num_parallel_calls=tf.data.AUTOTUNE)
         batch_size = self.params.global_batch_size
         if input_context:
             batch_size = input_context.get_per_replica_batch_size(batch_size)
         batches = images.batch(batch_size, drop_remainder=self.params.drop_remainder)
         return batches.with_options(self._options()).prefetch(tf.data.AUTOTUNE)
 
-    def _read_decoded(self):
-        """Return decoded images without end, in another order in each epoch."""
+    def _read_decoded(self, input_context):
+        """Return decoded images without end, in another order in each epoch; of several processes, every n-th one."""
         import tensorflow as tf
 
         params = self.params
@@ -147,12 +164,13 @@ class _Reader:
         encoded = _read_encoded(params)
         if not found:
             encoded = self.repeat(encoded, _classes_of_record).shuffle(params.shuffle_buffer_size, params.seed)
-            return encoded.repeat().map(self._decode, num_parallel_calls=tf.data.AUTOTUNE)
+            encoded = _share(encoded.repeat(), input_context)
+            return encoded.map(self._decode, num_parallel_calls=tf.data.AUTOTUNE)
         encoded = encoded.shuffle(params.shuffle_buffer_size, params.seed)
         decoded = encoded.map(self._decode, num_parallel_calls=tf.data.AUTOTUNE).cache()
         epoch = self.repeat(decoded, _classes_of_decoded)
         # The first epoch fills the cache as it goes. Shuffling at once would decode all images before the first step.
-        return epoch.concatenate(epoch.shuffle(max(1, found.images), params.seed).repeat())
+        return _share(epoch.concatenate(epoch.shuffle(max(1, found.images), params.seed).repeat()), input_context)
 
     def _decode(self, serialized) -> dict[str, Any]:
         decoded = self.decode(serialized)
@@ -165,6 +183,30 @@ class _Reader:
         if self.params.deterministic is not None:
             options.deterministic = self.params.deterministic
         return options
+
+
+def _share(images, input_context):
+    """Return the share of one process of what all read in the same order: so no two have the same image in a step."""
+    if input_context is None or input_context.num_input_pipelines == 1:
+        return images
+    return images.shard(input_context.num_input_pipelines, input_context.input_pipeline_id)
+
+
+@contextlib.contextmanager
+def _numbers_of_its_own(input_context) -> Iterator[None]:
+    """Let the functions that are traced in the block draw other random numbers in each process than in the first."""
+    import tensorflow as tf
+
+    process = input_context.input_pipeline_id if input_context else 0
+    whole = tf.compat.v1.get_seed(None)[0] if process else None
+    if whole is None:
+        yield
+        return
+    tf.random.set_seed(whole + process)
+    try:
+        yield
+    finally:
+        tf.random.set_seed(whole)
 
 
 def largest_wanted(parser, input_size: tuple[int, int]) -> tuple[float, float] | None:

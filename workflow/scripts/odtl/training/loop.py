@@ -1,17 +1,21 @@
 """The loop of a training: steps, evaluations, what is kept of them."""
 
 import contextlib
-import io
+import dataclasses
+import functools
+import tempfile
 import time
 from typing import Any, TextIO
 
 import numpy as np
 
 from odtl import warm_start as warm
-from odtl.checkpoints import is_whole, weights_of
+from odtl.checkpoints import build_model, is_whole, weights_of
 from odtl.last_model import model_id
 from odtl.progress import Progress, format_ap
 from odtl.training import precision, runtime
+from odtl.training.actions import Actions, set_up
+from odtl.training.crew import Crew
 from odtl.training.events import Events
 from odtl.training.examples import Examples
 from odtl.training.memory import cut_off
@@ -19,7 +23,6 @@ from odtl.training.options import Options
 from odtl.training.pace import Pace, steps_per_loop
 from odtl.training.scores import Score, best_of, stopped_at
 from odtl.training.starting import some_images, start
-from odtl.training.trainer import make_trainer
 from odtl.training.trouble import Trouble, explain
 from odtl.training.watching import Watch, warmup_steps
 from odtl.training_state import State
@@ -31,38 +34,34 @@ DETERMINISTIC_LOOP = 10
 
 
 class Run:
-    """One call of `train`: from the last checkpoint, or the pretrained one, to the last step."""
+    """One call of `train`: from the last checkpoint, or the pretrained one, to the last step.
 
-    def __init__(self, plan: warm.Plan, options: Options, state: State, source: str, stream: TextIO | None) -> None:
+    crew: the other processes of the training, to be started with it.
+    """
+
+    def __init__(
+        self, plan: warm.Plan, options: Options, state: State, source: str, stream: TextIO | None, crew: Crew
+    ) -> None:
         self.plan, self.options, self.state, self.source = plan, options, state, source
         self.config = config = precision.resolve(plan.config, options.mixed_precision)
         self.pace = Pace.of(config)
         self.total = self.pace.total
         self.batch_size = config.task.train_data.global_batch_size
-        self.strategy = runtime.strategy()
         self.scores = self._read_scores()
         latest = self._latest()
         self.first = latest[0] if latest else 0
         self.progress = Progress(self.total, self.batch_size, self.first, stream)
-        # Else a resumed run would see the first images again, in the same order and cut the same way. To see those that
-        # it would have seen unkilled, it has to make the earlier ones, too, and to pass over them.
-        skipped = self.first if options.deterministic else 0
-        runtime.set_seed(config.task.train_data.seed, self.first - skipped)
-        if options.deterministic:
-            runtime.set_deterministic()
-        runtime.set_precision(config.runtime.mixed_precision_dtype)
         if config is not plan.config:
             self.progress.say(f"Computing in {config.runtime.mixed_precision_dtype}, which suits this hardware.")
-        with self.strategy.scope():
-            evaluates = self.pace.validation_interval is not None
-            self.trainer = make_trainer(config, options, evaluates, skipped)
-            if latest:
-                self._resume(*latest)
-            else:
-                self._tell_stopped()
-                state.rewind(-1)
-                self.scores = []
-                start(self.trainer.model, plan, state, self.progress, lambda: some_images(self.trainer))
+        evaluates = self.pace.validation_interval is not None
+        crew.start(config, plan.factory, options, self.first, evaluates)
+        self.strategy = runtime.strategy(options.spread, crew.addresses)
+        self.trainer = set_up(config, options, self.strategy, self.first, evaluates)
+        self.actions = Actions(self.trainer, crew.tell)
+        if latest:
+            self._resume(*latest)
+        else:
+            self._begin()
         self.seconds = max((entry["seconds"] for entry in state.history() if "seconds" in entry), default=0.0)
         self.evaluation_seconds = 0.0
         self.timed_steps, self.timed_seconds = 0, 0.0
@@ -89,9 +88,9 @@ class Run:
                 wanted = 2 if step == self.first else steps_per_loop(steps, seconds)
                 step += steps
                 if self.pace.checkpoint_due(step):
-                    if trouble := self.watch.check(self.trainer.model):
+                    if trouble := self.watch.check(self.actions.all_finite()):
                         self._give_up(trouble)
-                    self.state.save(self.trainer.checkpoint, step)
+                    self.actions.save(lambda checkpoint, step=step: self.state.save(checkpoint, step))
                 if self.pace.evaluation_due(step):
                     self._evaluate(step)
             if self._stopped():
@@ -124,6 +123,7 @@ class Run:
             "images_per_second": self.batch_size * self.timed_steps / self.timed_seconds if self.timed_steps else None,
             "seconds": self.seconds,
             "device": runtime.device(),
+            "distribution": dataclasses.asdict(self.options.spread),
             "precision": self.config.runtime.mixed_precision_dtype,
             # Keras itself counts only what has been called, and a finished training's model is not.
             "parameters": sum(int(np.prod(weight.shape)) for weight in self.trainer.model.weights),
@@ -135,9 +135,30 @@ class Run:
             "validation": list({entry["step"]: entry for entry in history if "AP" in entry}.values()),
         }
 
+    def _begin(self) -> None:
+        """Start from the weights of step 0."""
+        self._tell_stopped()
+        self.state.rewind(-1)
+        self.scores = []
+        images = functools.partial(some_images, self.trainer)
+        if self.strategy.num_replicas_in_sync == 1:
+            with self.strategy.scope():
+                start(self.trainer.model, self.plan, self.state, self.progress, images)
+            return
+        # What is done to weights at the start is done to one copy of them, and all take the result.
+        runtime.set_seed(self.config.task.train_data.seed, 0)
+        model = build_model(self.config)
+        start(model, self.plan, self.state, self.progress, images)
+        with tempfile.TemporaryDirectory(dir=self.state.folder) as folder, self.strategy.scope():
+            weights_of(model).write(f"{folder}/ckpt")
+            self.actions.take(f"{folder}/ckpt")
+            # Until all have read them.
+            self.actions.all_finite()
+
     def _resume(self, step: int, prefix: str) -> None:
         """Go on from a checkpoint of this very training."""
-        self.trainer.checkpoint.read(prefix).assert_existing_objects_matched()
+        with self.strategy.scope():
+            self.actions.resume(prefix)
         self._tell_stopped()
         self.state.rewind(step)
         self.scores = [score for score in self.scores if score.step <= step]
@@ -181,10 +202,8 @@ class Run:
 
     def _train(self, step: int, steps: int) -> float:
         """Do some steps, tell and record how they went, and return how many seconds they took."""
-        import tensorflow as tf
-
         began, done = time.monotonic(), step + steps
-        logs = {name: float(value) for name, value in self.trainer.train(tf.constant(steps, tf.int32)).items()}
+        logs = dict(self.actions.train(steps))
         seconds, loss = time.monotonic() - began, logs["training_loss"]
         if trouble := self.watch.look(self.trainer.reports):
             self._give_up(trouble)
@@ -210,13 +229,8 @@ class Run:
 
     def _evaluate(self, step: int) -> None:
         """Score the weights on the validation images and keep them if they are the best so far."""
-        import tensorflow as tf
-
         began = time.monotonic()
-        # pycocotools prints its own tables.
-        with contextlib.redirect_stdout(io.StringIO()):
-            output = self.trainer.evaluate(tf.constant(-1, tf.int32))
-        logs = {name: float(value) for name, value in output.items() if np.ndim(value) == 0}
+        logs = self.actions.evaluate()
         seconds = time.monotonic() - began
         score = Score(step, logs.get("AP", -1.0), logs.get("AP50", -1.0))
         self._keep(step)
@@ -240,19 +254,9 @@ class Run:
         self.state.keep_only([*last, *([best.step] if best else [])])
 
     def _keep(self, step: int) -> str:
-        """Keep the weights as evaluation sees them: averaged ones where the experiment averages."""
-        from official.modeling import optimization
-
-        optimizer = self.trainer.optimizer
-        averaging = isinstance(optimizer, optimization.ExponentialMovingAverage)
+        """Keep the weights as evaluation sees them."""
         with self.strategy.scope():
-            if averaging:
-                optimizer.swap_weights()
-            try:
-                return self.state.keep(weights_of(self.trainer.model), step)
-            finally:
-                if averaging:
-                    optimizer.swap_weights()
+            return self.actions.keep(lambda weights: self.state.keep(weights, step))
 
 
 def _thinned(entries: list, limit: int) -> list:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from odtl.distribution import Distribution
 from odtl.oversampling import factors_by_id, image_shares, repeat_factors
 
 
@@ -22,6 +23,7 @@ class Options:
     mixed_precision: "auto": what the hardware is fast at; else what experiment.yaml says.
     augmentation:   `color`, `aspect`, `mosaic` as `odtl.augmentation.Augmentation` has them; further keys stand in
                     experiment.yaml.
+    distribution, devices, workers: on how many devices and in how many processes; see `odtl.distribution`.
     keep_checkpoints: the weights of how many evaluations, the last ones, are kept beside the best ones.
     """
 
@@ -32,6 +34,9 @@ class Options:
     early_stopping: Mapping[str, Any] = field(default_factory=lambda: {"patience": None, "min_delta": 0.0})
     mixed_precision: str | None = None
     augmentation: Mapping[str, Any] = field(default_factory=dict)
+    distribution: str = "one"
+    devices: int = 1
+    workers: int = 1
     keep_checkpoints: int = 5
 
     @classmethod
@@ -46,6 +51,11 @@ class Options:
             return self
         factors = repeat_factors(image_shares(boxes_csvs), self.oversampling)
         return dataclasses.replace(self, repeats=tuple(factors_by_id(factors, label_map).tolist()))
+
+    @property
+    def spread(self) -> Distribution:
+        """On how many devices, and in how many processes."""
+        return Distribution(self.distribution, self.devices, self.workers)
 
     def identity(self) -> dict[str, Any]:
         """Return what weights depend on beside the data, as JSON can hold it.

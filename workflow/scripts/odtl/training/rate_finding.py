@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from odtl.checkpoints import on_one_device
 from odtl.errors import InputError, Problem
 from odtl.experiment import read_experiment
 from odtl.progress import Progress
@@ -55,7 +56,7 @@ def find_rate(
     Raises InputError where the experiment or its checkpoint cannot be used, and where the loss is no number at once.
     """
     runtime.quiet()
-    config = read_experiment(experiment_path, factory)
+    config = on_one_device(read_experiment(experiment_path, factory))
     options = options or Options()
     steps = min(MAX_STEPS, config.trainer.train_steps)
     rates = [float(rate) for rate in np.geomspace(LOWEST, HIGHEST, steps)]

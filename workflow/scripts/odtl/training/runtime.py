@@ -3,26 +3,83 @@
 import contextlib
 import logging
 import os
+from collections.abc import Sequence
 
 from odtl.checkpoints import ignore_unused_levels
+from odtl.distribution import Distribution
+from odtl.errors import InputError, Problem
 
 
-def strategy():
-    """Return the strategy for the one GPU, or the CPU where there is none."""
+def strategy(spread: Distribution | None = None, addresses: Sequence[str] = (), place: int = 0):
+    """Return TensorFlow's strategy for a distribution; None: for the one GPU, or the CPU where there is none.
+
+    addresses: host:port of each process of a training in several; place: of this one among them. Such a strategy waits
+    for all of them, and must be made before TensorFlow has computed anything.
+
+    Without a GPU, devices are as many parts of the CPU: nothing is faster for it, but the same is done.
+    Raises InputError where there are GPUs, but fewer than asked for.
+    """
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
+    spread = spread or Distribution()
+    gpus = _own_gpus(spread, place)
     if not gpus:
         # On a CPU, rewriting the graph costs seconds at the start and saves nothing measurable per step.
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     for gpu in gpus:
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
-    return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+    kind = "gpu" if gpus else "cpu"
+    if spread.distribution == "multi_worker":
+        return _in_several_processes(spread, addresses, place, len(gpus))
+    if spread.distribution == "one":
+        return tf.distribute.OneDeviceStrategy(f"/{kind}:0")
+    if not gpus:
+        _divide_cpu(spread.devices)
+    return tf.distribute.MirroredStrategy([f"/{kind}:{number}" for number in range(spread.devices)])
+
+
+def _own_gpus(spread: Distribution, place: int) -> list:
+    """Return the GPUs of this process, after TensorFlow was told to see no others; none on a CPU."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus or spread.replicas == 1:
+        return gpus
+    if len(gpus) < spread.replicas:
+        cure = f"Let the training have them (--resources gpu={spread.replicas}), or lower `devices` or `workers`."
+        raise InputError(Problem("training", "devices", f"{len(gpus)} GPU(s) for {spread.replicas}", cure))
+    own = gpus[place * spread.devices : (place + 1) * spread.devices]
+    tf.config.set_visible_devices(own, "GPU")
+    return own
+
+
+def _divide_cpu(parts: int) -> None:
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    if len(tf.config.get_logical_device_configuration(cpu) or []) != parts:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * parts)
+
+
+def _in_several_processes(spread: Distribution, addresses: Sequence[str], place: int, gpus: int):
+    import tensorflow as tf
+
+    if spread.devices > 1 and not gpus:
+        cure = "Without GPUs, a process of several has one device: the CPU."
+        raise InputError(Problem("training", "devices", f"{spread.devices} with multi_worker, and no GPU", cure))
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(addresses)}),
+        task_type="worker",
+        task_id=place,
+        num_accelerators={"GPU": gpus},
+        rpc_layer="grpc",
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(resolver)
 
 
 def device() -> dict[str, str | None]:
-    """Return what is computed on: `kind`, GPU or CPU, the GPU's `name`, and the `id` that the job was shown."""
+    """Return what is computed on: `kind`, GPU or CPU, the GPU's `name`, and the `id`s that the job was shown."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")

@@ -5,14 +5,14 @@ from odtl.training.examples import Examples
 from odtl.training.freezing import freeze_first
 from odtl.training.inputs import build_inputs
 from odtl.training.options import Options
-from odtl.training.watching import report_of
+from odtl.training.watching import merged, report_of
 
 
 def make_trainer(config, options: Options, evaluates: bool, skipped: int = 0):
     """Return the trainer of an ExperimentConfig, with its model and optimizer; call it in the strategy's scope.
 
     evaluates: whether there are validation images to evaluate on.
-    skipped:   how many training batches to leave out at first.
+    skipped:   how many steps' training batches to leave out at first.
     What its last call of `train` did is in its `reports`, one for each step (see `watching.report_of`). Evaluations
     show what they find to its `examples`, if it is given some.
     """
@@ -50,7 +50,9 @@ def _trainer_class(options: Options, skipped: int):
             # Ours takes the place of the task's own function.
             def ours(params, input_context=None):
                 batches = build_inputs(self.task, params, options, input_context)
-                return batches.skip(skipped) if params.is_training and skipped else batches
+                # A batch for each device of this process in each step.
+                devices = self.strategy.num_replicas_in_sync // options.workers
+                return batches.skip(skipped * devices) if params.is_training and skipped else batches
 
             distribute = super().distribute_dataset
             try:
@@ -63,7 +65,8 @@ def _trainer_class(options: Options, skipped: int):
             return build_inputs(self.task, self.config.task.train_data, options)
 
         def train_step(self, iterator):
-            return self.strategy.run(self._step, args=(self.next_train_inputs(iterator),))
+            reports = self.strategy.run(self._step, args=(self.next_train_inputs(iterator),))
+            return merged(reports, self.strategy) if self.strategy.num_replicas_in_sync > 1 else reports
 
         def _step(self, inputs):
             parts = {"model": self.model, "optimizer": self.optimizer, "metrics": self.train_metrics}
@@ -82,6 +85,22 @@ def _trainer_class(options: Options, skipped: int):
 
             return run
 
+        def eval_step(self, iterator):
+            if self.strategy.num_replicas_in_sync == 1:
+                return super().eval_step(iterator)
+            (images, labels), others = self.next_eval_inputs(iterator)
+            outputs = self.strategy.run(self._score, args=(images, labels))
+            return {**others, **tf.nest.map_structure(self.strategy.experimental_local_results, outputs)}
+
+        def _score(self, images, labels):
+            # Of the last batches there may be fewer than devices: the others get one without images.
+            counts = tf.cast(tf.shape(images)[0] > 0, tf.float32)
+            metrics = [_Counted(metric, counts) for metric in self.validation_metrics]
+            logs = self.task.validation_step((images, labels), model=self.model, metrics=metrics)
+            if self.task.loss in logs:
+                self.validation_loss.update_state(logs[self.task.loss], sample_weight=counts)
+            return logs
+
         def eval_reduce(self, state=None, step_outputs=None):
             if self.examples:
                 self.examples.look(step_outputs)
@@ -91,6 +110,19 @@ def _trainer_class(options: Options, skipped: int):
             return orbit.utils.create_loop_fn(_Traced(self.eval_step))
 
     return Trainer
+
+
+class _Counted:
+    """A metric of a device's batch that counts, or does not."""
+
+    def __init__(self, metric, counts) -> None:
+        self._metric, self._counts = metric, counts
+
+    def update_state(self, *values):
+        return self._metric.update_state(*values, sample_weight=self._counts)
+
+    def __getattr__(self, name: str):
+        return getattr(self._metric, name)
 
 
 class _Traced:

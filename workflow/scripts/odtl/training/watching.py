@@ -41,9 +41,19 @@ def report_of(loss, labels: Mapping, model) -> dict:
     return {
         "loss": loss,
         "images": images,
-        "bad": tf.logical_not(tf.math.is_finite(tf.add_n(sums))),
+        # A number, for devices cannot gather truths.
+        "bad": tf.cast(tf.logical_not(tf.math.is_finite(tf.add_n(sums))), tf.int32),
         "weights": tf.reduce_all([tf.reduce_all(tf.math.is_finite(end)) for end in (variables[0], variables[-1])]),
     }
+
+
+def all_finite(model) -> bool:
+    """Say whether all of a model's weights are numbers."""
+    import tensorflow as tf
+
+    floats = [variable for variable in model.variables if variable.dtype.is_floating]
+    # All of them are looked at: in a training in several processes, reading one can take them all.
+    return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(variable)) for variable in floats]))
 
 
 class Watch:
@@ -80,12 +90,12 @@ class Watch:
                 return self._trouble("divergence", self._smoothed, report)
         return None
 
-    def check(self, model) -> Trouble | None:
-        """Return what is wrong with the weights after the last step, or None: to be called before they are saved."""
-        import tensorflow as tf
+    def check(self, finite: bool) -> Trouble | None:
+        """Return what is wrong after the last step, or None: to be called before its weights are saved.
 
-        floats = [variable for variable in model.variables if variable.dtype.is_floating]
-        if all(bool(tf.reduce_all(tf.math.is_finite(variable))) for variable in floats):
+        finite: whether all of them are numbers.
+        """
+        if finite:
             return None
         return self._trouble("weights", self._recent[-1], self._last)
 
@@ -121,7 +131,7 @@ class Watch:
         began = self._step
         if what == "divergence":
             began, report = self._where_it_rose()
-        images, bad = np.asarray(report["images"]), np.asarray(report["bad"])
+        images, bad = np.asarray(report["images"]), np.asarray(report["bad"], bool)
         before = list(self._recent)[: -1 if what == "divergence" else None]
         rising = self._rose() or (len(before) > 1 and before[-1] > DIVERGED * min(before))
         return Trouble(
@@ -136,6 +146,23 @@ class Watch:
             min(self._step - PROVEN, self._lowest_at if self._rose() else self._step),
             began,
         )
+
+
+def merged(reports, strategy) -> dict:
+    """Return the reports of a step's replicas as one, of the whole batch: to be called in the step's graph.
+
+    reports: what `strategy.run` makes of `report_of`. The images come replica by replica.
+    """
+    import tensorflow as tf
+
+    return {
+        # Each has divided its loss by what its own images hold: official.vision takes the mean.
+        "loss": strategy.reduce(tf.distribute.ReduceOp.MEAN, reports["loss"], axis=None),
+        "images": strategy.gather(reports["images"], axis=0),
+        "bad": strategy.gather(reports["bad"], axis=0),
+        # All have the same weights.
+        "weights": strategy.experimental_local_results(reports["weights"])[0],
+    }
 
 
 def warmup_steps(config) -> int:
