@@ -26,6 +26,7 @@ from odtl import disk, inventory, label_map, listing, manifest, pipeline_config,
 from odtl import scratch, zoo
 from odtl.comparison.gathering import differing
 from odtl.config import canonical, check_config, check_files, experiment_settings
+from odtl.distribution import Distribution
 from odtl.duplicates import groups_file
 from odtl.errors import InputError
 from odtl.experiments import trainings_of, written_out
@@ -197,18 +198,25 @@ def pretrained_of(wildcards):
 def options_of(wildcards):
     """Return the settings of a training that experiment.yaml has no place for."""
     names = {"freeze", "early_stopping", "deterministic", "mixed_precision", "augmentation", "oversampling"}
+    names |= {"distribution", "devices", "workers"}
     return {key: value for key, value in SETTINGS[wildcards.experiment].items() if key in names}
 
 
+def spread_of(wildcards):
+    """Return on how many devices a training computes."""
+    return Distribution.of(SETTINGS[wildcards.experiment])
+
+
 def training_threads(wildcards):
-    """Return the share of the cores that a training has beside as many others as there are GPUs for; at least one.
+    """Return the share of the cores that a training has beside as many of its kind as there are GPUs for; at least one.
 
     One at a time takes all there are. On a cluster the share is a node's, and its job has just that.
     """
     cores = workflow.cores
     if not (workflow.is_main_process and cores):
         return 64
-    return max(cores // max(min(workflow.global_resources["gpu"].value, len(EXPERIMENTS)), 1), 1)
+    at_a_time = workflow.global_resources["gpu"].value // spread_of(wildcards).replicas
+    return max(cores // max(min(at_a_time, len(EXPERIMENTS)), 1), 1)
 
 
 @functools.cache

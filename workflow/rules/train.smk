@@ -31,8 +31,9 @@ rule train:
         "../../environment.yml"
     threads: training_threads
     resources:
-        gpu=1,
-        mem_mb=4000,
+        gpu=lambda wildcards: spread_of(wildcards).replicas,
+        # Each process of a training has a model, images and buffers of its own.
+        mem_mb=lambda wildcards: 4000 * spread_of(wildcards).workers,
         runtime=1440,
     params:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,

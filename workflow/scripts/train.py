@@ -14,7 +14,11 @@ from odtl.training import train
 from odtl.training.options import Options
 from odtl.warm_start import WarmStart
 
-with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=snakemake.threads):
+options = Options.of({**snakemake.params.options, **snakemake.params.kept})
+# More than it needs are of no use to a training. Its processes share the cores.
+gpus = min(snakemake.resources.get("gpu", 0), options.spread.replicas)
+threads = max(1, snakemake.threads // options.spread.workers)
+with logged(snakemake.log[0], gpus=gpus, threads=threads):
     leak_gate.check(snakemake.params.leaks, snakemake.input.inventory)
     # Hashing all records again would take minutes for a large data set on a slow disk. A record and its sidecar are
     # written by one job, each whole, the sidecar last; one that was put there by other means hardly has the same size.
@@ -32,7 +36,6 @@ with logged(snakemake.log[0], gpus=snakemake.resources.get("gpu", 0), threads=sn
         json.loads(Path(pretrained).read_text(encoding="utf-8")) if pretrained else None,
         snakemake.params.follows,
     )
-    options = Options.of({**snakemake.params.options, **snakemake.params.kept})
     train(
         snakemake.input.experiment,
         snakemake.params.factory,

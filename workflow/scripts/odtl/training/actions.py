@@ -61,8 +61,7 @@ class Actions:
         return {name: float(value) for name, value in output.items() if np.ndim(value) == 0}
 
     def all_finite(self) -> bool:
-        """Say whether all weights are numbers."""
-        self._tell("all_finite")
+        """Say whether all weights of this process are numbers."""
         return all_finite(self.trainer.model)
 
     def save(self, write: Callable[[Any], None]) -> None:
@@ -91,6 +90,13 @@ class Actions:
         self.trainer.checkpoint.read(prefix).assert_existing_objects_matched()
 
     def take(self, prefix: str) -> None:
-        """Read the weights from a checkpoint in official.vision's layout, which has all of them."""
+        """Read the weights from a checkpoint in official.vision's layout, which has all of them.
+
+        When this returns, all processes have read it.
+        """
+        import tensorflow as tf
+
         self._tell("take", prefix)
         weights_of(self.trainer.model).read(prefix).assert_existing_objects_matched()
+        strategy = self.trainer.strategy
+        strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.constant(1)), axis=None)

@@ -152,8 +152,6 @@ class Run:
         with tempfile.TemporaryDirectory(dir=self.state.folder) as folder, self.strategy.scope():
             weights_of(model).write(f"{folder}/ckpt")
             self.actions.take(f"{folder}/ckpt")
-            # Until all have read them.
-            self.actions.all_finite()
 
     def _resume(self, step: int, prefix: str) -> None:
         """Go on from a checkpoint of this very training."""

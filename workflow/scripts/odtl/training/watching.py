@@ -3,6 +3,7 @@
 Each step reports on itself (`report_of`); a look at the reports finds the very step, and the images of its batch.
 """
 
+import itertools
 import math
 import statistics
 from collections import deque
@@ -52,8 +53,9 @@ def all_finite(model) -> bool:
     import tensorflow as tf
 
     floats = [variable for variable in model.variables if variable.dtype.is_floating]
-    # All of them are looked at: in a training in several processes, reading one can take them all.
-    return bool(tf.reduce_all([tf.reduce_all(tf.math.is_finite(variable)) for variable in floats]))
+    # Each device's own: to read what they have together takes a sum over all of them.
+    copies = itertools.chain.from_iterable(map(tf.distribute.get_strategy().experimental_local_results, floats))
+    return all(bool(tf.reduce_all(tf.math.is_finite(copy))) for copy in copies)
 
 
 class Watch:

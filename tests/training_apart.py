@@ -1,0 +1,40 @@
+"""A tiny training in a process of its own, for tests: TensorFlow is told at its start how many devices there are.
+
+    python training_apart.py FOLDER NAME SETTINGS
+
+FOLDER holds train.tfrecord, and val.tfrecord where the settings have `val`. SETTINGS, JSON, are those of an experiment.
+The last line that is printed is JSON: `summary`; `images` and `losses` of each step.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path[:0] = [str(Path(__file__).parents[1] / "workflow/scripts"), str(Path(__file__).parent / "unit")]
+
+
+def main(folder: Path, name: str, settings: dict) -> None:
+    from test_training import make_experiment, run
+
+    from odtl.training.options import Options
+    from odtl.training.watching import Watch
+
+    steps, look = [], Watch.look
+
+    def look_and_tell(watch, reports):
+        steps.extend(reports)
+        return look(watch, reports)
+
+    Watch.look = look_and_tell
+    path = make_experiment(folder, name, overrides={"task": {"init_checkpoint": None}}, **settings)
+    summary, told = run(folder, path, name, options=Options.of(settings))
+    print(told)
+    images = [sorted(int(number) for number in step["images"].numpy().ravel()) for step in steps]
+    print(json.dumps({"summary": summary, "images": images, "losses": [float(step["loss"]) for step in steps]}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))
