@@ -104,10 +104,36 @@ def test_changes_of_seeds_and_sweeps_run_what_they_concern(project):
     _, names = planned(project, {**config, "experiments": {**CONFIG["experiments"], "large": {"model": "demo"}}})
     assert names == {"large", "large-seed-2"}
 
+    # On how many devices one computes.
+    spread = {"model": "demo", "image_size": 384, "distribution": "mirrored", "devices": 2}
+    jobs, names = planned(project, {**config, "experiments": {**CONFIG["experiments"], "large": spread}})
+    assert names == {"large", "large-seed-2"}
+    # The label map of an export does not go by it.
+    assert jobs == {**{rule: 2 for rule in PER_TRAINING if rule != "write_export_labels"}, **after}
+
     # Fewer of them, and the same in another order: nothing is trained.
     assert planned(project, {**config, "training": {"seeds": 1}}) == (after, set())
     turned = {"rates": {"vary": {"learning_rate": [0.04, 0.02]}, "base": "detector"}}
     assert planned(project, {**config, "sweeps": turned}) == ({}, set())
+
+
+@pytest.mark.parametrize(
+    ("gpus", "spread", "expected"),
+    [
+        # Two at a time have a core each.
+        (2, {}, (1, 1, 4000)),
+        (2, {"distribution": "mirrored", "devices": 2}, (2, 2, 4000)),
+        (4, {"distribution": "mirrored", "devices": 2}, (1, 2, 4000)),
+        (4, {"distribution": "multi_worker", "devices": 2, "workers": 2}, (2, 4, 8000)),
+    ],
+)
+def test_threads_and_gpus_of_a_training_follow_from_its_devices(project, monkeypatch, gpus, spread, expected):
+    monkeypatch.setattr(Project, "gpus", gpus)
+    project.configure(**{**CONFIG, "training": spread})
+    output = project.plan("results/detector/checkpoint/ckpt.index").output
+    job = re.search(r"^rule train:(?:\n .*)+", output, re.MULTILINE)[0]
+    found = [re.search(pattern, job) for pattern in (r"threads: (\d+)", r"\bgpu=(\d+)", r"mem_mb=(\d+)")]
+    assert tuple(int(match[1]) if match else 1 for match in found) == expected
 
 
 def test_mistake_in_a_sweep_ends_a_run_before_any_job(project):

@@ -1,4 +1,4 @@
-"""GPUs are handed out: one for each job, each to one job at a time, free again however the job ends."""
+"""GPUs are handed out: as many as a job holds, each to one job at a time, free again however the job ends."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 JOB = """
 import os, sys
 from odtl.devices import device_for
-with device_for(1, sys.argv[1], lambda text: print(text, flush=True)) as device:
+with device_for(int(sys.argv[2]), sys.argv[1], lambda text: print(text, flush=True)) as device:
     print("got", device, os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
     sys.stdin.readline()
 """
@@ -32,12 +32,12 @@ def run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def start():
-    """Start a job that takes one of two devices, and end them all after the test."""
+    """Start a job that takes one of two devices, or both, and end them all after the test."""
     jobs = []
 
-    def start_job(name: str, **environment: str) -> subprocess.Popen:
+    def start_job(name: str, gpus: int = 1, **environment: str) -> subprocess.Popen:
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1", "PYTHONPATH": str(SCRIPTS), **environment}
-        command = [sys.executable, "-c", JOB, name]
+        command = [sys.executable, "-c", JOB, name, str(gpus)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         jobs.append(subprocess.Popen(command, env=environment, **pipes))
         return jobs[-1]
@@ -49,7 +49,7 @@ def start():
 
 
 def got(job: subprocess.Popen) -> str:
-    assert job.stdout.readline().startswith("Device ")
+    assert job.stdout.readline().startswith("Device")
     return job.stdout.readline().strip()
 
 
@@ -127,6 +127,34 @@ def test_two_jobs_take_different_devices_and_a_third_waits_for_the_first_that_is
     assert other in taken
     four = start("four.log")
     assert four.stdout.readline().startswith("Waiting for a device")
+
+
+def test_a_job_takes_all_the_devices_that_it_holds_and_leaves_none_to_another(run, start):
+    one, two = start("one.log", gpus=2), start("two.log", gpus=2)
+    # Either may be first; the other one has none of them, or both would wait for ever.
+    first, second = sorted([one, two], key=lambda job: job.stdout.readline().startswith("Waiting for 2 devices"))
+    assert first.stdout.readline() == "got 0,1 0,1\n"
+    first.communicate("\n")
+    assert got(second) == "got 0,1 0,1"
+
+
+def test_who_waits_for_several_devices_is_not_passed_by_others(run, start):
+    one = start("one.log")
+    got(one)
+    several = start("several.log", gpus=2)
+    assert several.stdout.readline().startswith("Waiting for 2 devices: they were last taken, ")
+    three = start("three.log")
+    assert three.stdout.readline().startswith("Waiting for a device")
+    one.communicate("\n")
+    assert got(several) == "got 0,1 0,1"
+    several.communicate("\n")
+    assert got(three) in {"got 0 0", "got 1 1"}
+
+
+def test_of_fewer_devices_than_it_holds_a_job_takes_all(run):
+    environment, told = {"CUDA_VISIBLE_DEVICES": "3"}, []
+    with device_for(2, "a job", told.append, environment) as device:
+        assert (device, environment["CUDA_VISIBLE_DEVICES"], told) == ("3", "3", ["Device 3."])
 
 
 def test_a_killed_job_lets_go_of_its_device(run, start):
