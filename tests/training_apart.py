@@ -3,7 +3,8 @@
     python training_apart.py FOLDER NAME SETTINGS
 
 FOLDER holds train.tfrecord, and val.tfrecord where the settings have `val`. SETTINGS, JSON, are those of an experiment.
-The last line that is printed is JSON: `summary`; `images` and `losses` of each step.
+The last line that is printed is JSON: `summary`; `images` and `losses` of each step; `scored`, the images that the
+evaluations have seen.
 """
 
 import json
@@ -19,21 +20,29 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "workflow/scripts"), str(Path(__
 def main(folder: Path, name: str, settings: dict) -> None:
     from test_training import make_experiment, run
 
+    from odtl.training.examples import Examples
     from odtl.training.options import Options
     from odtl.training.watching import Watch
 
-    steps, look = [], Watch.look
+    steps, look, scored, look_at_found = [], Watch.look, [], Examples.look
 
     def look_and_tell(watch, reports):
         steps.extend(reports)
         return look(watch, reports)
 
-    Watch.look = look_and_tell
+    def look_and_count(examples, step_outputs):
+        for value in step_outputs.values():
+            if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict):
+                scored.extend(int(number) for part in value[1]["source_id"] for number in part.numpy().ravel())
+        look_at_found(examples, step_outputs)
+
+    Watch.look, Examples.look = look_and_tell, look_and_count
     path = make_experiment(folder, name, overrides={"task": {"init_checkpoint": None}}, **settings)
     summary, told = run(folder, path, name, options=Options.of(settings))
     print(told)
     images = [sorted(int(number) for number in step["images"].numpy().ravel()) for step in steps]
-    print(json.dumps({"summary": summary, "images": images, "losses": [float(step["loss"]) for step in steps]}))
+    losses = [float(step["loss"]) for step in steps]
+    print(json.dumps({"summary": summary, "images": images, "losses": losses, "scored": sorted(scored)}))
 
 
 if __name__ == "__main__":

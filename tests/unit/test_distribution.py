@@ -34,6 +34,8 @@ SETTINGS = {
     "learning_rate": 0.1,
     "warmup_steps": 0,
     "validation_interval": 4,
+    # Evaluation and what is kept take the averages, and then the weights come back.
+    "ema": 0.9,
     "augmentation": {"hflip": False, "scale_min": 1.0, "scale_max": 1.0},
 }
 
@@ -151,6 +153,7 @@ def check_same(one: dict, several: dict, folder: Path, name: str) -> None:
     np.testing.assert_allclose(several["losses"], one["losses"], rtol=0.03)
     assert several["summary"]["steps"] == SETTINGS["train_steps"]
     assert [entry["step"] for entry in several["summary"]["validation"]] == [SETTINGS["train_steps"]]
+    assert several["scored"] == one["scored"] == [1, 2, 3, 4, 5]
     assert is_whole(folder / f"{name}-ckpt")
 
 
