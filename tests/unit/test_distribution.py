@@ -28,12 +28,12 @@ TWO_PROCESSES = {"distribution": "multi_worker", "workers": 2}
 # A third of the trainable weights, which is enough for a curve. Half of 16 images in a step: which ones matters.
 SETTINGS = {
     "freeze": "backbone",
-    "train_steps": 4,
+    "train_steps": 6,
     "batch_size": 8,
     "images": 16,
     "learning_rate": 0.1,
     "warmup_steps": 0,
-    "validation_interval": 4,
+    "validation_interval": 6,
     # Evaluation and what is kept take the averages, and then the weights come back.
     "ema": 0.9,
     "augmentation": {"hflip": False, "scale_min": 1.0, "scale_max": 1.0},
@@ -148,7 +148,7 @@ def check_same(one: dict, several: dict, folder: Path, name: str) -> None:
     assert several["images"] == one["images"]
     assert len(several["losses"]) == SETTINGS["train_steps"]
     # It falls: else no update of the weights could be told from another.
-    assert one["losses"][-1] < 0.85 * one["losses"][0]
+    assert one["losses"][-1] < 0.9 * one["losses"][0]
     # official.vision divides a loss by one more than the objects' anchors, of which each device has half.
     np.testing.assert_allclose(several["losses"], one["losses"], rtol=0.03)
     assert several["summary"]["steps"] == SETTINGS["train_steps"]

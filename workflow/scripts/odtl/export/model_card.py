@@ -141,7 +141,7 @@ def _training(metadata: Mapping, model: Mapping) -> Iterator[str]:
     yield "## Training"
     yield ""
     yield (
-        f"{training['steps']} steps of {training['batch_size']} images on a {_device(training['device'])}, "
+        f"{training['steps']} steps of {training['batch_size']} images on {_device(training['device'])}, "
         + (f"starting from `{model['name']}`" if metadata["pretrained"] else "starting from random weights")
         + f". {training['parameters']:,} parameters. All settings stand in `metadata.json`."
     )
@@ -164,7 +164,8 @@ def _licence(metadata: Mapping, model: Mapping) -> Iterator[str]:
 
 
 def _device(device: Mapping) -> str:
-    return f"{device['kind']} ({device['name']})" if device.get("name") else device["kind"]
+    kind = f"{device['kind']} ({device['name']})" if device.get("name") else device["kind"]
+    return f"{device['count']} x {kind}" if device.get("count", 1) > 1 else f"a {kind}"
 
 
 def _row(cells: Sequence[str]) -> str:

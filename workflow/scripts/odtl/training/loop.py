@@ -122,7 +122,7 @@ class Run:
             "best": best and {"step": best.step, "AP": best.ap, "AP50": best.ap50},
             "images_per_second": self.batch_size * self.timed_steps / self.timed_seconds if self.timed_steps else None,
             "seconds": self.seconds,
-            "device": runtime.device(),
+            "device": {**runtime.device(), "count": self.options.spread.replicas},
             "distribution": dataclasses.asdict(self.options.spread),
             "precision": self.config.runtime.mixed_precision_dtype,
             # Keras itself counts only what has been called, and a finished training's model is not.
