@@ -112,7 +112,7 @@ def _taken(
             time.sleep(TRY_SECONDS)
         running_jobs.close(turn)
         turn = None
-        yield list(taken)
+        yield [device for device in devices if device in taken]
     finally:
         for descriptor in filter(None, [turn, *taken.values()]):
             running_jobs.close(descriptor)
