@@ -76,7 +76,7 @@ def test_experiment_says_it_as_official_vision_does(tmp_path):
     # What is evaluated and exported is made of it for one device.
     assert not any("Sync" in type(layer).__name__ for layer in build_model(config).submodules)
     with pytest.raises(InputError, match="a multiple of 2 is needed"):
-        make_experiment(tmp_path, "odd", batch_size=None, images=7, **TWO_DEVICES)
+        make_experiment(tmp_path, "odd", batch_size=3, **TWO_DEVICES)
 
 
 def test_too_few_gpus_are_refused(monkeypatch):
