@@ -113,11 +113,16 @@ class Builder:
         settings = {name: value for name, value in found if name in _OF_PIP}
         seen = {}
         for name, value in settings.items():
-            for word in value.split():
-                path = word.removeprefix("file://")
-                if path.startswith("/") and Path(path).exists():
+            for path in {word.removeprefix("file://") for word in value.split()}:
+                if not path.startswith("/") or not Path(path).exists():
+                    continue
+                if Path(path).is_dir():
+                    # An index in a folder names files beside it.
+                    folder = str(Path(path).parent) if "index" in name else path
+                    seen[folder] = folder
+                else:
                     # Not where a package of the base has a file of its own.
-                    seen[path] = path if name in ("extra-index-url", "find-links") else f"/run/of-pip/{Path(path).name}"
+                    seen[path] = f"/run/of-pip/{Path(path).name}"
                     settings[name] = settings[name].replace(path, seen[path])
         written = self.folder / "pip.conf"
         lines = ["[global]", *(f"{name} = {value}" for name, value in settings.items())]
