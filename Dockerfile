@@ -21,9 +21,10 @@ RUN apt-get update \
 WORKDIR /opt/odtl
 # Of their own, before the workflow: what is installed here is kept while only that changes.
 COPY requirements/${LOCK}.lock requirements.lock
+# As the Makefile does.
 RUN python3 -m venv .venv \
-    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --progress-bar off --require-hashes \
-        --requirement requirements.lock
+    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --progress-bar off --quiet --use-pep517 \
+        --require-hashes --requirement requirements.lock
 COPY . .
 # Byte code, which nobody may write later on.
 RUN .venv/bin/python -m compileall -q workflow
