@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def main() -> None:
         configure(folder, shards)
         if turn:
             shutil.rmtree(folder / "results")
-        told("inventory, the rest as it was" if turn else "first inventory", snakemake(folder, "--list-rules"))
+        tell("inventory, the rest as it was" if turn else "first inventory", snakemake(folder, "--list-rules"))
         if "inventory" in options.only and not turn:
             measure_inventory(folder, options.images)
         if "plans" in options.only:
@@ -112,16 +113,16 @@ def measure_trivial(folder: Path) -> None:
     """Print what Snakemake takes for a workflow of one rule, which is in all other figures, too."""
     (folder / "Snakefile").write_text('rule all:\n    input: "a.txt"\n', encoding="utf-8")
     write(folder / "a.txt")
-    told("a workflow of one rule, nothing to be done", nothing(snakemake(folder)))
+    tell("a workflow of one rule, nothing to be done", nothing(snakemake(folder)))
 
 
 def measure_inventory(folder: Path, images: int) -> None:
     """Print what it takes to read the workflow, and to bring the inventory up to date for it, without any DAG."""
-    told("the same, nothing changed", snakemake(folder, "--list-rules"))
+    tell("the same, nothing changed", snakemake(folder, "--list-rules"))
     set_bucket(folder, images, replaced=[images // 2])
-    told("the same, one image replaced", snakemake(folder, "--list-rules"))
+    tell("the same, one image replaced", snakemake(folder, "--list-rules"))
     move_box(folder / "labels.json")
-    told("the same, one box moved", snakemake(folder, "--list-rules"))
+    tell("the same, one box moved", snakemake(folder, "--list-rules"))
     print(f"  results/inventory {megabytes(folder / 'results/inventory'):.0f} MB", end="")
     print(f", .snakemake {megabytes(folder / '.snakemake'):.0f} MB", flush=True)
 
@@ -136,17 +137,17 @@ def measure_plans(folder: Path) -> None:
         ("dry run of `data`, a tenth by --batch", ["data", "--batch", "data=1/10"]),
         ("dry run of one record", [record]),
     ):
-        told(name, snakemake(folder, *arguments, "--dry-run", "--quiet"), jobs=True)
+        tell(name, snakemake(folder, *arguments, "--dry-run", "--quiet"), jobs=True)
 
 
 def measure_made(folder: Path, shards: int, images: int) -> None:
     """Print what runs take after all of the data is made."""
     snakemake(folder, "results/dataset/label_map.json", "--quiet", "all")
     make_all(folder / "results", shards)
-    told("(Snakemake's records: `data --touch`)", snakemake(folder, "data", "--touch", "--quiet", "all"))
-    told("`data`, nothing to be done", nothing(snakemake(folder, "data")))
+    tell("(Snakemake's records: `data --touch`)", snakemake(folder, "data", "--touch", "--quiet", "all"))
+    tell("`data`, nothing to be done", nothing(snakemake(folder, "data")))
     move_box(folder / "labels.json")
-    told("dry run of `data`, one box moved", snakemake(folder, "data", "--dry-run", "--quiet"), jobs=True)
+    tell("dry run of `data`, one box moved", snakemake(folder, "data", "--dry-run", "--quiet"), jobs=True)
     print(f"  .snakemake {megabytes(folder / '.snakemake'):.0f} MB", end="")
     print(f", results/provenance {megabytes(folder / 'results/provenance'):.0f} MB", flush=True)
 
@@ -242,10 +243,10 @@ def snakemake(folder: Path, *arguments: str) -> Cost:
     return Cost(cpu, wall, usage.ru_maxrss * 1024 / 1e6, output)
 
 
-def told(name: str, cost: Cost, jobs: bool = False) -> None:
+def tell(name: str, cost: Cost, jobs: bool = False) -> None:
     """Print one figure; jobs: and how many jobs are to run."""
-    totals = [line.split()[1] for line in cost.output.splitlines() if line.startswith("total ")]
-    more = f"   {totals[-1]} jobs" if jobs and totals else ""
+    told = re.findall(r"^To run: ([0-9,]+) jobs?", cost.output, re.MULTILINE)
+    more = f"   {told[-1]} jobs" if jobs and told else ""
     print(f"  {name:44} {cost.cpu:7.1f} s   {cost.memory:6.0f} MB   ({cost.wall:.0f} s by the clock){more}", flush=True)
 
 

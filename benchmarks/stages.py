@@ -19,13 +19,13 @@ from scale import ROOT, configure, make_pairs, make_photos
 
 sys.path.insert(0, str(ROOT / "workflow/scripts"))
 
-from odtl import inventory, manifest  # noqa: E402
-from odtl.conversion import coco, voc  # noqa: E402
-from odtl.dataset import merged, write_split_tables  # noqa: E402
-from odtl.duplicates.hashes import hash_images  # noqa: E402
-from odtl.making_boxes import make_boxes  # noqa: E402
-from odtl.records import write_records  # noqa: E402
-from odtl.repairs import COLUMNS  # noqa: E402
+from odtl import inventory, manifest
+from odtl.conversion import coco, voc
+from odtl.dataset import merged, write_split_tables
+from odtl.duplicates.hashes import hash_images
+from odtl.making_boxes import make_boxes
+from odtl.records import write_records
+from odtl.repairs import COLUMNS
 
 OF = 100_000
 SPLIT = {"fractions": {"train": 1.0}}
