@@ -110,6 +110,7 @@ $(VENV)/bin/pip:
 	"On Debian or Ubuntu: sudo apt install python3 python3-venv. If it has another name: make PYTHON=... run"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# Debian's pip, of release 23.0, cannot build seqeval without --use-pep517; for later ones it says nothing new.
 $(VENV)/%.stamp: requirements/%.lock | $(VENV)/bin/pip
-	$(BIN)/pip install --disable-pip-version-check --progress-bar off --quiet --require-hashes -r $<
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off --quiet --use-pep517 --require-hashes -r $<
 	touch $@
