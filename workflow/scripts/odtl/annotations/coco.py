@@ -65,11 +65,7 @@ class _Rest:
 
 
 # What is listed of one image, and what has been found to belong to it, as a list: name, width, height, boxes, labels, a
-<<<<<<< HEAD
-# `_Rest` or None. There may be hundreds of thousands, and objects of a class of ours would take half as long again.
-=======
 # `_Rest` or None. There may be hundreds of thousands, and objects of a class of ours would take a third longer.
->>>>>>> main
 _Image = list
 _NAME, _WIDTH, _HEIGHT, _BOXES, _LABELS, _REST = range(6)
 
