@@ -21,24 +21,25 @@ RUN apt-get update \
 WORKDIR /opt/odtl
 # Of their own, before the workflow: what is installed here is kept while only that changes.
 COPY requirements/${LOCK}.lock requirements.lock
+# As the Makefile does.
 RUN python3 -m venv .venv \
-    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --progress-bar off --require-hashes \
-        --requirement requirements.lock
+    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --progress-bar off --quiet --use-pep517 \
+        --require-hashes --requirement requirements.lock
 COPY . .
 # Byte code, which nobody may write later on.
 RUN .venv/bin/python -m compileall -q workflow
 
-# Whatever user the container runs as has a home that it can write to.
+# Whatever user the container runs as has a home that it can write to, and a name, which Snakemake asks for.
 RUN useradd --uid 1000 --no-create-home --home-dir /home/odtl odtl \
     && install --directory --mode 1777 /home/odtl \
     && install --directory --owner odtl /project
 ENV HOME=/home/odtl \
+    USER=odtl \
     PATH=/opt/odtl/.venv/bin:$PATH
 USER odtl
 
-# Images, my.yaml and results: the folder that is mounted here.
+# Images, my.yaml and results: the folder that is mounted here. Not a VOLUME: buildah lets that hide what is mounted.
 WORKDIR /project
-VOLUME /project
 # TensorBoard.
 EXPOSE 6006
 ENTRYPOINT ["/opt/odtl/workflow/container/entrypoint"]

@@ -119,6 +119,8 @@ $(VENV)/bin/pip:
 # The lock is complete, and the plugin's wish for another NumPy must not be asked for (see pyproject.toml).
 $(VENV)/slurm.stamp: PIP_OPTIONS := --no-deps
 
+# Debian's pip, of release 23.0, cannot build seqeval without --use-pep517; for later ones it says nothing new.
 $(VENV)/%.stamp: requirements/%.lock | $(VENV)/bin/pip
-	$(BIN)/pip install --disable-pip-version-check --progress-bar off --quiet $(PIP_OPTIONS) --require-hashes -r $<
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off --quiet --use-pep517 $(PIP_OPTIONS) \
+		--require-hashes -r $<
 	touch $@

@@ -50,9 +50,6 @@ EXPERIMENTS = {
     "width_100_frozen_coarse": {
         "model": WIDE,
         "freeze": 11,
-        "train_steps": 750,
-        "warmup_steps": 60,
-        "validation_interval": 250,
         "overrides": {"task": {"model": {"min_level": 4}}},
     },
     "adam": {

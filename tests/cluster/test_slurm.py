@@ -94,7 +94,7 @@ def wait_for(happened, what: str, process: subprocess.Popen, log: Path):
 
 def step_of(project: Project, name: str) -> int:
     """Return the last step that a training has a checkpoint of."""
-    found = (project.folder / f"results/{name}/training").glob("ckpt-*.index")
+    found = (project.folder / f"results/{name}/training/checkpoints").glob("ckpt-*.index")
     return max((int(path.stem.split("-")[1]) for path in found), default=0)
 
 

@@ -1,6 +1,7 @@
 """Building and running a container image without an engine: Debian's buildah, in a chroot, on a base by debootstrap."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -10,9 +11,17 @@ from pathlib import Path
 PROGRAMS = ["buildah", "debootstrap"]
 BASE = "localhost/debian:bookworm"
 INSTALL_SECONDS, BASE_SECONDS, BUILD_SECONDS, RUN_SECONDS = 600, 900, 3600, 1200
-# Where pip looks for the settings of a machine (https://pip.pypa.io, "Configuration"), and the certificates of it.
-_PIP_SETTINGS = ["/etc/pip.conf", "/etc/xdg/pip"]
-_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+# What of pip's settings says where packages are, and how to reach them (https://pip.pypa.io, "Configuration").
+_OF_PIP = (
+    "index-url",
+    "extra-index-url",
+    "find-links",
+    "cert",
+    "proxy",
+    "trusted-host",
+    "constraint",
+    "default-timeout",
+)
 
 
 class CannotBuildError(Exception):
@@ -85,8 +94,8 @@ class Builder:
         shutil.rmtree(system)
 
     def build(self, context: Path, name: str, **arguments: str) -> None:
-        """Build a Dockerfile, with what this machine's pip is told, and its certificates."""
-        seen = [f"--volume={path}:{path}:ro" for path in self._of_pip() if Path(path).exists()]
+        """Build a Dockerfile; packages come from where this machine's pip has them from."""
+        seen = [f"--volume={here}:{there}:ro" for here, there in self._for_pip().items()]
         given = [f"--build-arg={key}={value}" for key, value in arguments.items()]
         own = ["--isolation=chroot", "--network=host", "--pull-never", "--quiet", f"--tag={name}"]
         self.call("build", *own, *seen, *given, str(context), seconds=BUILD_SECONDS)
@@ -97,9 +106,25 @@ class Builder:
         options += [f"--user={user}"] if user else []
         return self.call("run", *options, container, "--", *command)
 
-    @staticmethod
-    def _of_pip() -> list[str]:
+    def _for_pip(self) -> dict[str, str]:
+        """Return what is mounted while an image is built: path here -> path there."""
         listed = subprocess.run(["pip", "config", "list"], capture_output=True, text=True).stdout
-        words = listed.replace("'", " ").replace("=", " ").split()
-        folders = {word.removeprefix("file://") for word in words if word.startswith(("/", "file:///"))}
-        return sorted({*folders, *_PIP_SETTINGS, _CERTIFICATES})
+        found = re.findall(r"^(?::env:|\w+)\.([\w-]+)='(.*)'$", listed, flags=re.MULTILINE)
+        settings = {name: value for name, value in found if name in _OF_PIP}
+        seen = {}
+        for name, value in settings.items():
+            for path in {word.removeprefix("file://") for word in value.split()}:
+                if not path.startswith("/") or not Path(path).exists():
+                    continue
+                if Path(path).is_dir():
+                    # An index in a folder names files beside it.
+                    folder = str(Path(path).parent) if "index" in name else path
+                    seen[folder] = folder
+                else:
+                    # Not where a package of the base has a file of its own.
+                    seen[path] = f"/run/of-pip/{Path(path).name}"
+                    settings[name] = settings[name].replace(path, seen[path])
+        written = self.folder / "pip.conf"
+        lines = ["[global]", *(f"{name} = {value}" for name, value in settings.items())]
+        written.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return {**seen, str(written): "/etc/pip.conf"}

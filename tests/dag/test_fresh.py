@@ -3,6 +3,8 @@
 import pytest
 
 from helpers import Project, draw_data
+from odtl import scratch
+from odtl.split import shard_names
 
 DATA = ["write_card", "write_records"]
 SOURCE = {"format": "voc", "images": "images", "split": "by_hash"}
@@ -44,6 +46,13 @@ def test_fresh_data_set_runs_every_stage(project):
         "plot_pr_curve": 1,
         "write_summary": 1,
     }
+
+
+def test_what_a_dry_run_reads_of_manifests_is_kept(project):
+    assert project.plan().status == 0
+    kept = scratch.load(project.folder / ".snakemake/odtl/part-digests", "digests 1")
+    assert kept.keys() == set(shard_names(2))
+    assert all(set(digests) == {"manifest", "images", "placing"} for digests in kept.values())
 
 
 def test_second_experiment_shares_data_and_model(project):

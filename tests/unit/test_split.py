@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odtl import split
-from odtl.split import SPLITS, assign, group_of, parse_shard_name, shard_name, shard_names, shard_of
+from odtl.split import SPLITS, assign, group_of, parse_shard_name, shard_name, shard_names, shard_of, shard_pattern
 
 FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
 # Computed once: a release that moves an image to another split mixes tested images into training.
@@ -90,6 +90,16 @@ def test_fractions_that_are_no_shares_are_refused(fractions):
 )
 def test_group(image_id, pattern, group):
     assert group_of(image_id, pattern) == group
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 10, 11, 100, 667, 1000, 2048])
+def test_pattern_is_of_the_shards_alone(n):
+    pattern = re.compile(shard_pattern(n))
+    assert all(map(pattern.fullmatch, shard_names(n)))
+    others = [shard_name("train", index, n) for index in (n, n + 1, 10 * n, 10**5)]
+    others += [shard_name("train", 0, n + 1), f"train-0-of-{n:05d}", f"train-+0000-of-{n:05d}", f"all-00000-of-{n:05d}"]
+    assert not any(map(pattern.fullmatch, others))
+    assert len(shard_pattern(n)) < 200
 
 
 def test_shard_names():

@@ -34,7 +34,7 @@ from odtl.file_cache import key_of
 from odtl.files import folder_sha256, sha256_of
 from odtl.provenance import keep_records
 from odtl.sources import script_digest
-from odtl.split import SPLITS, shard_name
+from odtl.split import SPLITS, shard_name, shard_pattern
 
 # Where what is not a result is kept from one run to the next.
 STATE = ".snakemake/odtl"
@@ -167,7 +167,7 @@ SHARDS = {
 
 wildcard_constraints:
     split="|".join(SPLITS),
-    shard="|".join(shard for shards in SHARDS.values() for shard in shards),
+    shard=shard_pattern(config["data"]["shards"]),
     experiment="|".join(map(re.escape, EXPERIMENTS)),
     search="|".join(map(re.escape, sorted(config["searches"]))) or "$^",
     model="|".join(map(re.escape, MODELS)),

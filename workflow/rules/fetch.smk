@@ -17,8 +17,8 @@ rule fetch_images:
         sidecar="results/fetched/{shard}.json",
     log:
         "results/logs/fetch_images/{shard}.log",
-    # Here is where the network is.
-    localrule: True
+    # Where a cluster shares this folder, here is where the network is; else what is fetched would not reach its nodes.
+    localrule: STORAGE is None
     conda:
         "../../environment.yml"
     # To look at what came takes a second core now and then.

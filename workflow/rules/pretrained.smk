@@ -10,8 +10,8 @@ rule fetch_pretrained:
         source="results/pretrained/{model}/source.json",
     log:
         "results/logs/fetch_pretrained/{model}.log",
-    # Here is where the network is.
-    localrule: True
+    # Where a cluster shares this folder, here is where the network is; else what is fetched would not reach its nodes.
+    localrule: STORAGE is None
     conda:
         "../../environment.yml"
     resources:

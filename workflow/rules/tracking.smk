@@ -117,8 +117,19 @@ def part_digests(shard):
         parts = {"images": manifest.image_digest(lines), "placing": manifest.placing_digest(lines)}
         known[shard] = {"manifest": found, **parts}
         if LOCK and LOCK.held:
-            scratch.save(f"{STATE}/part-digests", "digests 1", known)
+            keep_digests()
     return known[shard]
+
+
+@functools.cache
+def keep_digests():
+    """Keep what `part_digests` has found, once, as the process ends: they would be written anew for each shard."""
+
+    def keep():
+        with contextlib.suppress(OSError):
+            scratch.save(f"{STATE}/part-digests", "digests 1", known_digests())
+
+    atexit.register(keep)
 
 
 def placing_digests():

@@ -42,7 +42,7 @@ def convert(model, config, classes: Mapping[str, int], path: str | os.PathLike) 
     preprocessing = preprocessing_of(config)
     signature = [tf.TensorSpec([None, None, None, 3], tf.uint8, name=INPUT)]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def detect(image_tensor):
         # tf2onnx gives what is scaled the type of what it was made of.
         pixels = tf.cast(image_tensor, tf.float32)

@@ -73,6 +73,20 @@ def shard_names(n: int) -> tuple[str, ...]:
     return tuple(shard_name(split, index, n) for split in SPLITS for index in range(n))
 
 
+def shard_pattern(n: int) -> str:
+    """Return a regular expression for the stems of `shard_names(n)` and no others, short however many these are.
+
+    A list of all of them would be gone through for each file of the DAG.
+    """
+    last = f"{n - 1:05d}"
+    below = (
+        f"{last[:place]}[0-{int(digit) - 1}]{'[0-9]' * (len(last) - place - 1)}"
+        for place, digit in enumerate(last)
+        if digit != "0"
+    )
+    return f"(?:{'|'.join(SPLITS)})-(?:{'|'.join([*below, last])})-of-{n:05d}"
+
+
 def parse_shard_name(name: str) -> tuple[str, int, int]:
     """Return (split, index, n) of a shard's stem; ValueError if it is none."""
     match = _SHARD_NAME.fullmatch(name)

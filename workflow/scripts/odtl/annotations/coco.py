@@ -5,7 +5,7 @@ top left corner, continuous.
 """
 
 import os
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from odtl.annotations.json_file import flag, in_brief, mapping, number, place_of, read_json, sequence, text, unreadable
 from odtl.annotations.json_file import whole_number as size
@@ -17,8 +17,8 @@ from odtl.errors import Problem
 _EXPECTED = 'An object with the lists "images", "annotations" and "categories" is expected.'
 
 
-# From [name, width, height, boxes, labels, None] of an image to what is to stand for it.
-Plain = Callable[[list], object]
+# From an image's name, width, height, boxes and labels to what is to stand for it.
+Plain = Callable[[str, int | None, int | None, list[Box], list[str]], object]
 
 
 def read(path: str | os.PathLike, plain: Plain | None = None) -> Table:
@@ -47,65 +47,53 @@ def read(path: str | os.PathLike, plain: Plain | None = None) -> Table:
     return _Reader(path, document).table(plain)
 
 
-class _Rest:
-    """What few images have.
+class _Image:
+    """What is listed of one image, and what has been found to belong to it."""
 
-    crowd:  positions of the boxes that are crowds.
-    turned: whether a box was found to be its own outline upside down.
-    wrong:  (reason, field, found, cure) each.
-    """
+    __slots__ = ("boxes", "crowd", "height", "labels", "name", "origin", "turned", "width", "wrong")
 
-    __slots__ = ("crowd", "origin", "turned", "wrong")
-
-    def __init__(self) -> None:
-        self.origin: Origin | None = None
-        self.crowd: list[int] = []
+    def __init__(self, name: str, entry: Mapping, origin: Origin | None) -> None:
+        self.name, self.origin = name, origin
+        width, height = entry.get("width"), entry.get("height")
+        self.width = width if type(width) is int and 0 < width < 2**31 else size(width)
+        self.height = height if type(height) is int and 0 < height < 2**31 else size(height)
+        self.boxes: list[Box] = []
+        self.labels: list[str] = []
+        # Positions of the crowds, and (reason, field, found, cure): few images have any, so lists are made for these.
+        self.crowd: Sequence[int] = ()
         self.turned = False
-        self.wrong: list[tuple[str, str, str, str]] = []
+        self.wrong: Sequence[tuple[str, str, str, str]] = ()
 
+    def mark_crowd(self) -> None:
+        """Say that the box that comes next is a crowd."""
+        self.crowd = self.crowd or []
+        self.crowd.append(len(self.boxes))
 
-# What is listed of one image, and what has been found to belong to it, as a list: name, width, height, boxes, labels, a
-# `_Rest` or None. There may be hundreds of thousands, and objects of a class of ours would take half as long again.
-_Image = list
-_NAME, _WIDTH, _HEIGHT, _BOXES, _LABELS, _REST = range(6)
+    def tell(self, *wrong: str) -> None:
+        """Add a reason, field, found and cure."""
+        self.wrong = self.wrong or []
+        self.wrong.append(wrong)
 
+    @property
+    def place(self) -> str:
+        return f"images[{in_brief(self.name)}]"
 
-def _rest(image: _Image) -> _Rest:
-    """Return the rest of an image, to be changed."""
-    if image[_REST] is None:
-        image[_REST] = _Rest()
-    return image[_REST]
+    def annotation(self, path: str) -> Annotation:
+        boxes, labels = tuple(self.boxes), tuple(self.labels)
+        none = (False,) * len(boxes)
+        annotation = Annotation(path, self.name, self.width, self.height, boxes, labels, none, none)
+        if self.origin is None and not self.crowd:
+            return annotation
+        crowds = frozenset(self.crowd)
+        crowd = tuple(index in crowds for index in range(len(boxes))) if crowds else ()
+        return annotation._replace(origin=self.origin, crowd=crowd)
 
+    def same_as(self, other: "_Image") -> bool:
+        # The numbers first: thousands of entries of one name, one of them with thousands of boxes, must not take hours.
+        return len(self.boxes) == len(other.boxes) and repr(self._meaning()) == repr(other._meaning())
 
-def _tell(image: _Image, *wrong: str) -> None:
-    """Add a reason, field, found and cure."""
-    _rest(image).wrong.append(wrong)
-
-
-def _place(image: _Image) -> str:
-    return f"images[{in_brief(image[_NAME])}]"
-
-
-def _annotation(image: _Image, path: str) -> Annotation:
-    name, width, height, boxes, labels, rest = image
-    none = (False,) * len(boxes)
-    annotation = Annotation(path, name, width, height, tuple(boxes), tuple(labels), none, none)
-    if rest is None:
-        return annotation
-    crowds = frozenset(rest.crowd)
-    crowd = tuple(index in crowds for index in range(len(boxes))) if crowds else ()
-    return annotation._replace(origin=rest.origin, crowd=crowd)
-
-
-def _same(image: _Image, other: _Image) -> bool:
-    """Say whether two images have the same name, size, boxes, labels and crowds."""
-    # The numbers first: thousands of entries of one name, one of them with thousands of boxes, must not take hours.
-    return len(image[_BOXES]) == len(other[_BOXES]) and repr(_meaning(image)) == repr(_meaning(other))
-
-
-def _meaning(image: _Image) -> tuple:
-    rest = image[_REST]
-    return *image[:_REST], rest.crowd if rest else []
+    def _meaning(self) -> tuple:
+        return self.name, self.width, self.height, self.boxes, self.labels, list(self.crowd)
 
 
 class _Reader:
@@ -125,32 +113,25 @@ class _Reader:
         self._list_categories()
         self._list_images()
         self._place_annotations()
-        annotations = self._by_name()
-        # Told in the order of the file, also of those that have another's name.
-        special = [image for image in self._listed if image[_REST] is not None]
-        problems = [self._problem(image[_NAME], *wrong) for image in special for wrong in image[_REST].wrong]
+        annotations, problems = {}, []
+        for image in self._listed:
+            other = annotations.setdefault(image.name, image)
+            if other is not image and not other.same_as(image):
+                found = "the file name of another image, too, which has another size or other boxes"
+                cure = "List each image once, with all its annotations."
+                image.tell("annotation_ambiguous", f"{image.place}.file_name", found, cure)
+            if image.wrong:
+                problems += [self._problem(image.name, *wrong) for wrong in image.wrong]
         if plain is None:
-            made = {name: _annotation(image, self._path) for name, image in annotations.items()}
+            made = {name: image.annotation(self._path) for name, image in annotations.items()}
         else:
             made = {
-                name: plain(image) if image[_REST] is None else _annotation(image, self._path)
+                name: image.annotation(self._path)
+                if image.origin is not None or image.crowd
+                else plain(name, image.width, image.height, image.boxes, image.labels)
                 for name, image in annotations.items()
             }
         return Table(made, (*problems, *self._loose, *self._lost()))
-
-    def _by_name(self) -> dict[str, _Image]:
-        """Return the images by name, the first where several share one."""
-        by_name = {image[_NAME]: image for image in self._listed}
-        if len(by_name) == len(self._listed):
-            return by_name
-        by_name = {}
-        for image in self._listed:
-            other = by_name.setdefault(image[_NAME], image)
-            if other is not image and not _same(other, image):
-                found = "the file name of another image, too, which has another size or other boxes"
-                cure = "List each image once, with all its annotations."
-                _tell(image, "annotation_ambiguous", f"{_place(image)}.file_name", found, cure)
-        return by_name
 
     def _problem(self, name: str, reason: str, field: str, found: str, cure: str) -> TableProblem:
         return TableProblem(name, reason, Problem(self._path, field, found, cure))
@@ -182,24 +163,20 @@ class _Reader:
                 found = in_brief(entry.get("file_name")) if isinstance(value, dict) else in_brief(value)
                 self._unreadable(f"images[{index}].file_name", found, "Say which image it is, or remove the entry.")
                 continue
-            width, height = entry.get("width"), entry.get("height")
-            width = width if type(width) is int and 0 < width < 2**31 else size(width)
-            height = height if type(height) is int and 0 < height < 2**31 else size(height)
-            image = [name, width, height, [], [], None]
-            if url:
-                _rest(image).origin = Origin(url, licences.get(_id(entry.get("license")), ""), source)
+            origin = Origin(url, licences.get(_id(entry.get("license")), ""), source) if url else None
+            image = _Image(name, entry, origin)
             key = entry.get("id")
             key = key if type(key) is int else _id(key)
             other = images.setdefault(key, image)
-            if other is not image and key is not None and _same(other, image):
+            if other is not image and key is not None and other.same_as(image):
                 # The same entry twice, before any annotation is placed.
                 continue
             listed.append(image)
             if key is None or other is not image:
-                found = in_brief(entry.get("id")) if key is None else f"{key}, which is the id of {_place(other)}, too"
-                wrong = ("annotation_ambiguous", f"{_place(image)}.id", found, "Give each image an id of its own.")
+                found = in_brief(entry.get("id")) if key is None else f"{key}, which is the id of {other.place}, too"
+                wrong = ("annotation_ambiguous", f"{image.place}.id", found, "Give each image an id of its own.")
                 for one in {id(image): image, id(other): other}.values():
-                    _tell(one, *wrong)
+                    one.tell(*wrong)
         self._images.pop(None, None)
 
     def _place_annotations(self) -> None:
@@ -217,11 +194,11 @@ class _Reader:
                 self._place(index, entry)
                 continue
             if crowd and flag(crowd):
-                _rest(image).crowd.append(len(image[_BOXES]))
-            elif outline and _is_upside_down(box, outline, image[_HEIGHT]):
+                image.mark_crowd()
+            elif outline and _is_upside_down(box, outline, image.height):
                 self._turned(image, place_of("annotations", index, entry))
-            image[_BOXES].append(box)
-            image[_LABELS].append(label)
+            image.boxes.append(box)
+            image.labels.append(label)
 
     def _place(self, index: int, value: object) -> None:
         """Place an annotation that is not quite as it should be."""
@@ -244,20 +221,19 @@ class _Reader:
             # Without one of its boxes, the image would teach that there is nothing.
             place = place_of("annotations", index, value)
             wrong = ("annotation_unreadable", f"{place}.category_id", found, "Mend the ids of the categories.")
-            _tell(image, *wrong)
+            image.tell(*wrong)
             return
         if flag(value.get("iscrowd")):
-            _rest(image).crowd.append(len(image[_BOXES]))
-        image[_BOXES].append(_box(value))
-        image[_LABELS].append(label)
+            image.mark_crowd()
+        image.boxes.append(_box(value))
+        image.labels.append(label)
 
     def _turned(self, image: _Image, place: str) -> None:
-        rest = _rest(image)
-        if not rest.turned:
-            rest.turned = True
+        if not image.turned:
+            image.turned = True
             found = "the box of its segmentation upside down, as some exporters of Labelbox's data write it"
             cure = "If the outlines are right, remove `bbox` from the file: the boxes are then taken from the outlines."
-            _tell(image, "box_upside_down", f"{place}.bbox", found, cure)
+            image.tell("box_upside_down", f"{place}.bbox", found, cure)
 
     def _lost(self) -> Iterator[TableProblem]:
         for key, places in self._nowhere.items():

@@ -131,9 +131,8 @@ def _pack(annotation: Annotation, name: str = "") -> list:
     return [*annotation[1:4], _shortened(annotation.boxes), *annotation[5:8], extra]
 
 
-def _pack_plain(image: list) -> list:
+def _pack_plain(name: str, width: int | None, height: int | None, boxes: list, labels: list[str]) -> list:
     """Pack what is said of an image that has nothing else and no flags; as `_pack` does."""
-    name, width, height, boxes, labels, _ = image
     count = len(boxes)
     # Most images share their flags.
     none = _NONE[count] if count < _MOST_SHARED else (False,) * count
