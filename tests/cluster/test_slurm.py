@@ -163,6 +163,43 @@ def test_trainings_wait_for_the_gpu_and_outlive_kill_and_scancel(cluster, tmp_pa
     assert all(one[1] <= two[0] for one, two in itertools.pairwise(spans))
 
 
+def test_processes_of_a_training_each_have_a_node(cluster, tmp_path):
+    """As one GPU is all there is, on CPUs; what GPUs the profile would ask for is told by a dry run."""
+    draw_data(tmp_path / "images/train", 8)
+    draw_data(tmp_path / "images/val", 2, seed=1)
+    draw_data(tmp_path / "images/test", 2, seed=2)
+    data = {"sources": [{"format": "voc", "images": "images"}], "shards": 1}
+    settings = {**TRAINING, "train_steps": 4, "validation_interval": 4, "seeds": 1, "distribution": "multi_worker"}
+    project, log = ClusterProject(tmp_path, data=data, training={**settings, "workers": 2}), tmp_path / "run.log"
+    target = "results/detector/checkpoint/ckpt.index"
+    steps = set()
+
+    def ended(process):
+        steps.update(slurm.call("squeue", "--steps", "--noheader", "--format=%j|%N").split())
+        return process.poll() is not None
+
+    with snakemake(project, log, target, "--set-resources", "train:gpu=0") as process:
+        wait_for(lambda: ended(process), "Snakemake's end", process, log)
+    said = log.read_text()
+    assert process.returncode == 0, said[-5000:]
+    (job,) = cluster.of_rule("train_wildcards_detector")
+    assert (job.state, set(job.where.split(","))) == ("COMPLETED", {slurm.CPU_NODE, slurm.GPU_NODE})
+    summary = json.loads((project.folder / "results/detector/checkpoint/training.json").read_text())
+    first, second = summary["device"]["nodes"]
+    assert {first, second} == {slurm.CPU_NODE, slurm.GPU_NODE}
+    # The job itself is the first process; the other one is a step of it.
+    assert f"{Path(sys.executable).name}|{second}" in steps
+    assert summary["steps"] == 4
+    assert [entry["step"] for entry in summary["validation"]] == [4]
+
+    project.configure(data=data, training={**settings, "workers": 3, "devices": 4, "batch_size": 12})
+    with snakemake(project, log, target, "--dry-run", "--forcerun", "train") as process:
+        wait_for(lambda: process.poll() is not None, "the plan", process, log)
+    planned = re.search(r"^rule train:(?:\n .*)+", log.read_text(), re.MULTILINE)[0]
+    for wanted in ("gpu=12", "nodes=3", "tasks=3", "mpi=srun", "slurm_extra=--gpus-per-node=4", "mem_mb=4000"):
+        assert wanted in planned, planned
+
+
 def test_demo_runs_through(cluster, tmp_path):
     """All rules of the demo: what needs a GPU on the node that has it, what is small where Snakemake runs."""
     project, log = ClusterProject(tmp_path), tmp_path / "run.log"

@@ -200,7 +200,7 @@ class Config:
 def test_process_that_ends_too_early_is_told_of_with_its_last_words(of_two):
     with (
         pytest.raises(InputError, match="process 2 of 2: found ended with status 3") as caught,
-        of_two("read task; echo no memory >&2; exit 3") as others,
+        of_two("echo 1; read task; echo no memory >&2; exit 3") as others,
     ):
         others.start(Config, FACTORY, Options(**TWO_PROCESSES), 0, False)
         time.sleep(0.5)
@@ -209,7 +209,7 @@ def test_process_that_ends_too_early_is_told_of_with_its_last_words(of_two):
 
 
 def test_further_processes_end_with_the_block(of_two):
-    with of_two("cat > /dev/null") as others:
+    with of_two("echo 1; exec cat > /dev/null") as others:
         others.start(Config, FACTORY, Options(**TWO_PROCESSES), 0, False)
         others.tell("train", 1)
         (process,) = others._processes
@@ -218,7 +218,7 @@ def test_further_processes_end_with_the_block(of_two):
 
 def test_process_that_does_not_end_is_ended(of_two, monkeypatch):
     monkeypatch.setattr(crew, "ENDING_SECONDS", 0.5)
-    with of_two("exec sleep 600") as others:
+    with of_two("echo 1; exec sleep 600") as others:
         others.start(Config, FACTORY, Options(**TWO_PROCESSES), 0, False)
         (process,) = others._processes
     assert process.returncode == -signal.SIGKILL

@@ -38,7 +38,10 @@ from odtl.split import SPLITS, shard_name, shard_pattern
 
 # Where what is not a result is kept from one run to the next.
 STATE = ".snakemake/odtl"
-# Without a limit, two trainings would start on one card; `--resources mem_mb=...` would drop a profile's limit.
+# Without a limit, two trainings would start on one card; `--resources mem_mb=...` would drop a profile's limit. Where a
+# cluster hands them out, this is what one job may ask for, and profiles/default, which is read there as well, says 1.
+if workflow.resource_scopes.is_local("gpu"):
+    workflow.global_resources["gpu"] = 64 * 64
 workflow.global_resources.setdefault("gpu", 1)
 
 
@@ -205,6 +208,16 @@ def options_of(wildcards):
 def spread_of(wildcards):
     """Return on how many devices a training computes."""
     return Distribution.of(SETTINGS[wildcards.experiment])
+
+
+def in_several(wanted):
+    """Return a resource that a training in several processes has, by its spread; it has none of it in one process."""
+
+    def resource(wildcards):
+        spread = spread_of(wildcards)
+        return wanted(spread) if spread.workers > 1 else None
+
+    return resource
 
 
 def training_threads(wildcards):

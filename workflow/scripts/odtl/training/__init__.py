@@ -20,6 +20,7 @@ from odtl.files import atomic_open
 from odtl.training.crew import Crew
 from odtl.training.loop import Run
 from odtl.training.memory import told_what_to_lower
+from odtl.training.nodes import Nodes
 from odtl.training.options import Options
 from odtl.training.runtime import quiet
 from odtl.training.starting import figures_of
@@ -42,6 +43,7 @@ def train(
     warm_start: warm.WarmStart | None = None,
     options: Options | None = None,
     folded_batch_norm: bool = False,
+    nodes: Nodes | None = None,
 ) -> dict[str, Any]:
     """Train a detector, write its best weights and a summary, and return the summary.
 
@@ -65,6 +67,7 @@ def train(
     options:         what experiment.yaml has no place for; None: the defaults.
     folded_batch_norm: whether the statistics of the pretrained backbone's batch normalisation are to be measured on
                      training images, since they were folded into its convolutions (see `batch_norm`).
+    nodes:           of the cluster's job, one for each process of a training in several; None: all are on this machine.
 
     What is exported: the weights with the best AP on the validation images; the last ones where there are none, or
     no evaluation could tell an AP. Raises InputError where the experiment or its checkpoint cannot be used, where
@@ -83,7 +86,7 @@ def train(
     }
     plan = warm.plan_training(config, factory, state_folder, parts, warm_start)
     state = State(state_folder, plan.parts)
-    with told_what_to_lower(plan.config, str(experiment_path)), state.at_work(), Crew(options.spread) as crew:
+    with told_what_to_lower(plan.config, str(experiment_path)), state.at_work(), Crew(options.spread, nodes) as crew:
         run = Run(plan, options, state, str(experiment_path), stream, crew)
         run.to_the_end()
         step, prefix, why = run.choose()

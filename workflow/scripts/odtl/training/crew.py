@@ -1,13 +1,16 @@
-"""The other processes of a training that computes in several, on this machine: started, led and ended by the first.
+"""The other processes of a training that computes in several: started, led and ended by the first.
 
-Each reads from its standard input what to do (see `actions`). When that is closed, by the end of the first process,
-too, it ends; and when it has ended too early, the first one does. So none is left, and none waits for ever.
+They are on this machine, or each on a node of its own of the cluster's job. Each says on its standard output at which
+port it will be, and reads from its standard input what to do (see `actions`). When that is closed, by the end of the
+first process, too, it ends; and when it has ended too early, the first one does. So none is left, and none waits for
+ever.
 """
 
 import contextlib
 import dataclasses
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -19,9 +22,12 @@ from typing import Any
 
 from odtl.distribution import Distribution
 from odtl.errors import InputError, Problem
+from odtl.training.nodes import Nodes
 from odtl.training.options import Options
 
 HOST = "127.0.0.1"
+# Until a process that was started says its port: Python on a slow file system, a node that is not quite ready.
+STARTING_SECONDS = 180
 # TensorFlow fails at once when a process is gone, or, while it still waits for all of them, not at all.
 PATIENCE_SECONDS = 30
 # What a process has to end by itself, and how long it may take until its end is seen.
@@ -33,19 +39,48 @@ LAST_LINES = 15
 class Crew:
     """The other processes of a training; a context, at the end of which all have ended.
 
-    addresses: host:port of each process, the first one's at first; none where there is but one.
+    nodes:     where they are to be, a node for each; None: all are here.
+    addresses: host:port of each process, the first one's at first, once they are started; none where there is but one.
+    apart:     whether each has its machine, with the job's GPUs there, for itself.
 
     Where one of them has ended before its time, what the block raises becomes an InputError that says so.
     """
 
-    def __init__(self, spread: Distribution) -> None:
-        self.addresses: list[str] = _free_addresses(spread.workers) if spread.distribution == "multi_worker" else []
+    def __init__(self, spread: Distribution, nodes: Nodes | None = None) -> None:
+        self.count = spread.workers if spread.distribution == "multi_worker" else 1
+        self.addresses: list[str] = []
+        self.apart = nodes is not None
+        self._nodes = nodes
         self._processes: list[subprocess.Popen] = []
         self._told = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed at the end of the block
         self._over = False
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the nodes that the processes are on; none where all are here."""
+        return [node.name for node in self._nodes.nodes] if self._nodes else []
+
     def start(self, config, factory: str, options: Options, first: int, evaluates: bool) -> None:
         """Start them. The arguments are those of `actions.set_up`; factory: the kind of the experiment."""
+        if self.count == 1:
+            return
+        scripts = str(Path(__file__).parents[2])
+        path = os.pathsep.join(filter(None, [scripts, os.environ.get("PYTHONPATH")]))
+        command = [sys.executable, "-m", "odtl.training.worker"]
+        for place in range(1, self.count):
+            process = subprocess.Popen(
+                self._nodes.command(place, command) if self._nodes else command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._told,
+                text=True,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+            self._processes.append(process)
+            threading.Thread(target=self._look_after, args=[process], daemon=True).start()
+        hosts = [node.address for node in self._nodes.nodes] if self._nodes else [HOST] * self.count
+        ports = [free_port(), *(_port_of(process) for process in self._processes)]
+        self.addresses = [f"{host}:{port}" for host, port in zip(hosts, ports, strict=True)]
         task = {
             "experiment": config.as_dict(),
             "factory": factory,
@@ -53,20 +88,9 @@ class Crew:
             "first": first,
             "evaluates": evaluates,
             "addresses": self.addresses,
+            "apart": self.apart,
         }
-        scripts = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, [scripts, os.environ.get("PYTHONPATH")]))
-        for place in range(1, len(self.addresses)):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "odtl.training.worker"],
-                stdin=subprocess.PIPE,
-                stdout=self._told,
-                stderr=self._told,
-                text=True,
-                env={**os.environ, "PYTHONPATH": path},
-            )
-            self._processes.append(process)
-            threading.Thread(target=self._look_after, args=[process], daemon=True).start()
+        for place, process in enumerate(self._processes, 1):
             _write(process, {**task, "place": place})
 
     def tell(self, name: str, *arguments: Any) -> None:
@@ -107,7 +131,7 @@ class Crew:
         cure = "Run again: the training goes on from its last checkpoint. " + (
             "\n".join(["Its last words:", *lines]) if lines else "It has said nothing."
         )
-        return InputError(Problem("training", f"process {ended[0] + 1} of {len(self.addresses)}", found, cure))
+        return InputError(Problem("training", f"process {ended[0] + 1} of {self.count}", found, cure))
 
     def _look_after(self, process: subprocess.Popen) -> None:
         """End this process, too, where TensorFlow has not noticed that another one has ended."""
@@ -127,10 +151,17 @@ def _write(process: subprocess.Popen, content: Any) -> None:
     process.stdin.flush()
 
 
-def _free_addresses(count: int) -> list[str]:
-    """Return so many addresses of this machine's loopback interface that are free now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [f"{HOST}:{each.getsockname()[1]}" for each in sockets]
+def _port_of(process: subprocess.Popen) -> int:
+    """Return the port that a process has found for itself; RuntimeError where it says none."""
+    ready, _, _ = select.select([process.stdout], [], [], STARTING_SECONDS)
+    said = process.stdout.readline() if ready else ""
+    if not said.strip().isdecimal():
+        raise RuntimeError(f"a process of the training said {said!r} in place of its port")
+    return int(said)
+
+
+def free_port() -> int:
+    """Return a port of this machine that is free now."""
+    with socket.socket() as found:
+        found.bind(("", 0))
+        return found.getsockname()[1]

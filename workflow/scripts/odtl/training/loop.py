@@ -54,8 +54,11 @@ class Run:
         if config is not plan.config:
             self.progress.say(f"Computing in {config.runtime.mixed_precision_dtype}, which suits this hardware.")
         evaluates = self.pace.validation_interval is not None
+        self.nodes = crew.names
+        if self.nodes:
+            self.progress.say(f"{len(self.nodes)} processes, on the nodes {', '.join(self.nodes)}.")
         crew.start(config, plan.factory, options, self.first, evaluates)
-        self.strategy = runtime.strategy(options.spread, crew.addresses)
+        self.strategy = runtime.strategy(options.spread, crew.addresses, apart=crew.apart)
         self.trainer = set_up(config, options, self.strategy, self.first, evaluates)
         self.actions = Actions(self.trainer, crew.tell)
         if latest:
@@ -122,7 +125,7 @@ class Run:
             "best": best and {"step": best.step, "AP": best.ap, "AP50": best.ap50},
             "images_per_second": self.batch_size * self.timed_steps / self.timed_seconds if self.timed_steps else None,
             "seconds": self.seconds,
-            "device": {**runtime.device(), "count": self.options.spread.replicas},
+            "device": {**runtime.device(), "count": self.options.spread.replicas, "nodes": self.nodes},
             "distribution": dataclasses.asdict(self.options.spread),
             "precision": self.config.runtime.mixed_precision_dtype,
             # Keras itself counts only what has been called, and a finished training's model is not.

@@ -10,11 +10,11 @@ from odtl.distribution import Distribution
 from odtl.errors import InputError, Problem
 
 
-def strategy(spread: Distribution | None = None, addresses: Sequence[str] = (), place: int = 0):
+def strategy(spread: Distribution | None = None, addresses: Sequence[str] = (), place: int = 0, apart: bool = False):
     """Return TensorFlow's strategy for a distribution; None: for the one GPU, or the CPU where there is none.
 
     addresses: host:port of each process of a training in several; place: of this one among them. Such a strategy waits
-    for all of them, and must be made before TensorFlow has computed anything.
+    for all of them, and must be made before TensorFlow has computed anything. apart: each is on a machine of its own.
 
     Without a GPU, devices are as many parts of the CPU: nothing is faster for it, but the same is done.
     Raises InputError where there are GPUs, but fewer than asked for.
@@ -22,7 +22,7 @@ def strategy(spread: Distribution | None = None, addresses: Sequence[str] = (), 
     import tensorflow as tf
 
     spread = spread or Distribution()
-    gpus = _own_gpus(spread, place)
+    gpus = _own_gpus(spread, 0 if apart else place, spread.devices if apart else spread.replicas)
     if not gpus:
         # On a CPU, rewriting the graph costs seconds at the start and saves nothing measurable per step.
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -39,16 +39,19 @@ def strategy(spread: Distribution | None = None, addresses: Sequence[str] = (), 
     return tf.distribute.MirroredStrategy([f"/{kind}:{number}" for number in range(spread.devices)])
 
 
-def _own_gpus(spread: Distribution, place: int) -> list:
-    """Return the GPUs of this process, after TensorFlow was told to see no others; none on a CPU."""
+def _own_gpus(spread: Distribution, place: int, needed: int) -> list:
+    """Return the GPUs of this process, after TensorFlow was told to see no others; none on a CPU.
+
+    place: of the process among those of this machine. needed: GPUs of all of these.
+    """
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus or spread.replicas == 1:
         return gpus
-    if len(gpus) < spread.replicas:
+    if len(gpus) < needed:
         cure = f"Let the training have them (--resources gpu={spread.replicas}), or lower `devices` or `workers`."
-        raise InputError(Problem("training", "devices", f"{len(gpus)} GPU(s) for {spread.replicas}", cure))
+        raise InputError(Problem("training", "devices", f"{len(gpus)} GPU(s) for {needed}", cure))
     own = gpus[place * spread.devices : (place + 1) * spread.devices]
     tf.config.set_visible_devices(own, "GPU")
     return own

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from typing import TextIO
 
+from odtl.training.crew import free_port
+
 # How long what is being done may take to come to its end when the first process is gone: it waits for that one.
 ENDING_SECONDS = 10
 
@@ -26,7 +28,7 @@ def work(stream: TextIO) -> None:
     commands = _commands_of(stream)
     options = Options(**task["options"])
     config = experiment_of(task["experiment"], task["factory"], "training")
-    strategy = runtime.strategy(options.spread, task["addresses"], task["place"])
+    strategy = runtime.strategy(options.spread, task["addresses"], task["place"], task["apart"])
     actions = Actions(set_up(config, options, strategy, task["first"], task["evaluates"]))
     with tempfile.TemporaryDirectory() as folder, strategy.scope():
         # TensorFlow reads weights in all processes to write them in one, so that each has to write them somewhere.
@@ -56,6 +58,9 @@ def _commands_of(stream: TextIO) -> Iterator[list]:
 if __name__ == "__main__":
     # Ctrl-C reaches all processes at once; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print(free_port(), flush=True)
+    # What libraries print is for the first process's log.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     work(sys.stdin)
     # TensorFlow waits for the others when it ends, and these may be gone.
     sys.stdout.flush()
