@@ -28,13 +28,15 @@ LIBRARY = ROOT / "workflow/scripts"
 sys.path.insert(0, str(LIBRARY))
 
 from odtl import buckets, manifest  # noqa: E402
+from odtl.duplicates.fingerprints import THUMBNAIL_BYTES  # noqa: E402
+from odtl.duplicates.hashes import COLUMNS  # noqa: E402
 from odtl.fetching.ledger import FETCHED, Row, write_ledger  # noqa: E402
 from odtl.split import SPLITS, shard_name  # noqa: E402
 
 # State of the stand-in: how many objects there are, and which have been replaced.
 BUCKET = "bucket.json"
 PER_FOLDER = 10_000
-PARTS = ("inventory", "plans", "made")
+PARTS = ("inventory", "plans", "made", "duplicates")
 CLASSES = ("cat", "dog", "bird")
 MADE = (
     "fetched/{}.json",
@@ -107,6 +109,8 @@ def main() -> None:
             measure_plans(folder)
         if "made" in options.only and not turn:
             measure_made(folder, shards, options.images)
+        if "duplicates" in options.only and not turn:
+            measure_duplicates(folder, shards)
 
 
 def measure_trivial(folder: Path) -> None:
@@ -144,12 +148,34 @@ def measure_made(folder: Path, shards: int, images: int) -> None:
     """Print what runs take after all of the data is made."""
     snakemake(folder, "results/dataset/label_map.json", "--quiet", "all")
     make_all(folder / "results", shards)
-    tell("(Snakemake's records: `data --touch`)", snakemake(folder, "data", "--touch", "--quiet", "all"))
+    tell(
+        "(Snakemake's records: `--touch --forceall`)",
+        snakemake(folder, "data", "--touch", "--forceall", "--quiet", "all"),
+    )
     tell("`data`, nothing to be done", nothing(snakemake(folder, "data")))
     move_box(folder / "labels.json")
     tell("dry run of `data`, one box moved", snakemake(folder, "data", "--dry-run", "--quiet"), jobs=True)
     print(f"  .snakemake {megabytes(folder / '.snakemake'):.0f} MB", end="")
     print(f", results/provenance {megabytes(folder / 'results/provenance'):.0f} MB", flush=True)
+
+
+def measure_duplicates(folder: Path, shards: int) -> None:
+    """Print what the search for images that show the same takes, of which there are none."""
+    generator, results = random.Random(1), folder / "results"
+    names = [shard_name(split, index, shards) for split in SPLITS for index in range(shards)]
+    manifests = [str(manifest.manifest_path(results / "inventory", name)) for name in names]
+    hashes = [str(folder / f"hashes/{name}.csv") for name in names]
+    (folder / "hashes").mkdir()
+    for path, listed in zip(hashes, manifests, strict=True):
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(",".join(COLUMNS) + "\n")
+            for line in manifest.iterate_manifest(listed):
+                look = (generator.randbytes(size).hex() for size in (32, 8, 8, THUMBNAIL_BYTES))
+                stream.write(",".join([line.id, *look]) + "\n")
+    (folder / "search.json").write_text(json.dumps([hashes, manifests]), encoding="utf-8")
+    search = "import json, sys; from odtl.duplicates.finding import find_duplicates; "
+    search += "find_duplicates(*json.load(open('search.json')), None, 'pairs.csv', 'groups.csv', 'pairs.json')"
+    tell("find_duplicates, random fingerprints", run([sys.executable, "-c", search], folder))
 
 
 def path_of(index: int) -> str:
@@ -208,22 +234,22 @@ def make_all(results: Path, shards: int) -> None:
     """Write files that stand for all that jobs make; ledgers name one file for all images of a shard."""
     for path in MADE_ONCE:
         write(results / "dataset" / path)
-    write(results / "images/any.jpg")
+    write(results / "images/any.jpg", b"1")
     for shard in (shard_name(split, index, shards) for split in SPLITS for index in range(shards)):
         for pattern in MADE:
             write(results / pattern.format(shard))
         lines = manifest.iterate_manifest(manifest.manifest_path(results / "inventory", shard))
         rows = (
-            Row(line.id, line.origin.url, FETCHED, line.origin.url, "results/images/any.jpg", "0" * 64)
+            Row(line.id, line.origin.url, FETCHED, line.origin.url, "results/images/any.jpg", "0" * 64, bytes=1)
             for line in lines
         )
         write_ledger(results / f"fetched/{shard}.csv", rows)
 
 
-def write(path: Path) -> None:
-    """Write a file without content."""
+def write(path: Path, content: bytes = b"") -> None:
+    """Write a file, without content if none is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"")
+    path.write_bytes(content)
 
 
 def snakemake(folder: Path, *arguments: str) -> Cost:
@@ -231,9 +257,15 @@ def snakemake(folder: Path, *arguments: str) -> Cost:
     command = [sys.executable, str(Path(__file__).resolve()), "--as-snakemake", *arguments, "--cores", "1"]
     if (folder / "my.yaml").exists():
         command += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", "my.yaml"]
+    return run(command, folder)
+
+
+def run(command: list[str], folder: Path) -> Cost:
+    """Run a command in the folder."""
     started = time.perf_counter()
     with tempfile.TemporaryFile() as stream:
-        process = subprocess.Popen(command, cwd=folder, stdout=stream, stderr=subprocess.STDOUT)
+        environment = {**os.environ, "PYTHONPATH": str(LIBRARY)}
+        process = subprocess.Popen(command, cwd=folder, stdout=stream, stderr=subprocess.STDOUT, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         stream.seek(0)
         output = stream.read().decode()

@@ -53,7 +53,8 @@ rule find_duplicates:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
+        # Thumbnails, hashes and ids of all images at once: some 3 KB each, of which the tables have 1.1.
+        mem_mb=lambda wildcards, input: 1000 + round(3 * input.size_mb),
         runtime=60,
     params:
         placing=lambda wildcards: {"placing": placing_digests()},
