@@ -1,12 +1,13 @@
 # The workflow with all that it needs; docs/container.md says how to use it.
 #   docker build --tag odtl .
 #   docker build --tag odtl:gpu --build-arg BASE=docker.io/nvidia/cuda:12.6.3-base-ubuntu24.04 --build-arg LOCK=gpu .
+#   docker build --tag odtl:pods --build-arg LOCK="gpu kubernetes" .
 
 # A Debian or Ubuntu whose python3 is 3.11 or 3.12.
 ARG BASE=docker.io/library/debian:bookworm-slim
 FROM ${BASE}
 
-# The lock to install: run, or gpu, onnx, s3, kubernetes, which hold all of run, too.
+# The locks to install: run, or some of gpu, onnx, s3, kubernetes, which hold all of run, too, in the same versions.
 ARG LOCK=run
 
 # For NVIDIA's container runtime, on any base; CUDA's libraries are in the lock.
@@ -20,11 +21,11 @@ RUN apt-get update \
 
 WORKDIR /opt/odtl
 # Of their own, before the workflow: what is installed here is kept while only that changes.
-COPY requirements/${LOCK}.lock requirements.lock
+COPY requirements/*.lock requirements/
 # As the Makefile does.
 RUN python3 -m venv .venv \
-    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --progress-bar off --quiet --use-pep517 \
-        --require-hashes --requirement requirements.lock
+    && for lock in ${LOCK}; do .venv/bin/pip install --no-cache-dir --disable-pip-version-check --progress-bar off \
+        --quiet --use-pep517 --require-hashes --requirement "requirements/$lock.lock" || exit 1; done
 COPY . .
 # Byte code, which nobody may write later on.
 RUN .venv/bin/python -m compileall -q workflow

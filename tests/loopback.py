@@ -1,12 +1,38 @@
-"""A real HTTP server on loopback that answers as a test planned it."""
+"""A real HTTP server on loopback that answers as a test planned it; processes that have no other interface."""
 
+import contextlib
+import ctypes
+import fcntl
 import functools
 import os
 import socket
+import struct
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest import mock
+
+_CLONE_NEWNET, _SIOCSIFFLAGS, _IFF_UP = 0x40000000, 0x8914, 1
+
+
+def raise_loopback() -> None:
+    """See to it that this network namespace's loopback interface is up: in a new one it is not."""
+    with socket.socket() as sock, contextlib.suppress(PermissionError):
+        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP))
+
+
+@contextlib.contextmanager
+def no_other_interface():
+    """Give what this thread starts in the block loopback alone, whatever interface it listens on. For root only."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net") as before:
+        if libc.unshare(_CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
+        try:
+            raise_loopback()
+            yield
+        finally:
+            libc.setns(before.fileno(), _CLONE_NEWNET)
 
 
 class Server:

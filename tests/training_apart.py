@@ -14,16 +14,19 @@ from pathlib import Path
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path[:0] = [str(Path(__file__).parents[1] / "workflow/scripts"), str(Path(__file__).parent / "unit")]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "workflow/scripts"), str(HERE / "unit"), str(HERE)]
 
 
 def main(folder: Path, name: str, settings: dict) -> None:
+    from loopback import raise_loopback
     from test_training import make_experiment, run
 
     from odtl.training.examples import Examples
     from odtl.training.options import Options
     from odtl.training.watching import Watch
 
+    raise_loopback()
     steps, look, scored, look_at_found = [], Watch.look, [], Examples.look
 
     def look_and_tell(watch, reports):

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from loopback import no_other_interface
 
 import slurm
 from helpers import ROOT, Project, draw_data
@@ -63,7 +64,8 @@ def cluster(tmp_path_factory) -> Iterator[slurm.Slurm]:
         slurm.install()
     except slurm.CannotRunError as error:
         pytest.skip(str(error))
-    with slurm.running(tmp_path_factory.mktemp("slurm")) as found:
+    # TensorFlow's servers listen on all interfaces: there is to be but one.
+    with no_other_interface(), slurm.running(tmp_path_factory.mktemp("slurm")) as found:
         yield found
 
 

@@ -77,8 +77,8 @@ def test_image_is_for_a_user_that_is_not_root_and_says_what_it_shows():
 def test_base_and_lock_are_arguments_and_each_lock_is_there():
     assert [line.partition("=")[0] for line in instructions("ARG")] == ["BASE", "LOCK"]
     assert instructions("FROM") == ["${BASE}"]
-    named = re.findall(r"LOCK=(\w+)", DOCKERFILE)
-    assert {"run", "gpu"} <= set(named)
+    named = " ".join(re.findall(r'LOCK="?([\w ]+)', DOCKERFILE)).split()
+    assert {"run", "gpu", "kubernetes"} <= set(named)
     assert all((ROOT / f"requirements/{name}.lock").exists() for name in named)
 
 

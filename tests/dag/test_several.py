@@ -134,6 +134,8 @@ def test_threads_and_gpus_of_a_training_follow_from_its_devices(project, monkeyp
     job = re.search(r"^rule train:(?:\n .*)+", output, re.MULTILINE)[0]
     found = [re.search(pattern, job) for pattern in (r"threads: (\d+)", r"\bgpu=(\d+)", r"mem_mb=(\d+)")]
     assert tuple(int(match[1]) if match else 1 for match in found) == expected
+    # Else it would hide what a profile says of `slurm_extra` for all rules.
+    assert [name in job for name in ("tasks=", "mpi=", "slurm_extra=")] == [spread.get("workers", 1) > 1] * 3
 
 
 def test_mistake_in_a_sweep_ends_a_run_before_any_job(project):

@@ -19,6 +19,7 @@ from odtl.changes.images import compare_lines
 from odtl.errors import InputError
 from odtl.fetching.policy import Policy
 from odtl.fetching.shard import fetch_images
+from odtl.inventory.buckets import Buckets
 from odtl.manifest import read_manifest
 
 LABELS = {"classes": None, "aliases": {}}
@@ -193,6 +194,49 @@ def test_missing_credentials_and_missing_package_are_told(tmp_path, server, monk
     monkeypatch.setitem(sys.modules, "boto3.session", None)
     with pytest.raises(InputError, match=r"boto3 not installed .* `make s3` installs it"):
         refresh(tmp_path, VOC)
+
+
+def test_copies_are_of_one_source_and_of_what_is_there(tmp_path, server):
+    """Two formats at one address; an object that is gone since, whether its copy was told of or not."""
+    for name in ("a.xml", "b.xml", "a.txt"):
+        server.put("data", f"photos/{name}", name.encode())
+    address, problems = "s3://data/photos", []
+
+    def copies(ending):
+        folder = Buckets(tmp_path).copies(address, {ending}, "field", problems)
+        return folder, sorted(path.name for path in Path(folder).rglob("*.*"))
+
+    assert [copies(ending)[1] for ending in (".xml", ".txt")] == [["a.xml", "b.xml"], ["a.txt"]]
+    server.client.delete_object(Bucket="data", Key="photos/b.xml")
+    folder, names = copies(".xml")
+    assert names == ["a.xml"] and copies(".txt")[1] == ["a.txt"]
+    # As a run leaves it that is killed before it has told of what it has copied.
+    (Path(folder) / "c.xml").write_text("c")
+    assert copies(".xml")[1] == ["a.xml"] and problems == []
+
+
+def test_what_came_cut_short_is_asked_for_again(tmp_path, server, monkeypatch):
+    draw_data(tmp_path / "drawn", 1)
+    server.upload(tmp_path / "drawn", "data", "photos")
+    wanted = [("x.jpg", Origin(buckets.object_url("data", "photos/000.jpg")))]
+    policy, read, failures = Policy(attempts=3, first_wait=0.01), buckets.Client.read, []
+
+    def cut_short(client, *arguments):
+        if failures:
+            raise failures.pop()
+        return read(client, *arguments)
+
+    def fetched(*before):
+        failures[:] = before
+        (row,) = fetch_images(wanted, tmp_path / f"images{len(before)}", "train-00000-of-00001", policy)
+        return row.error, len(failures)
+
+    monkeypatch.setattr(buckets.Client, "read", cut_short)
+    cut = buckets.BucketError("cut short", passing=True)
+    assert fetched(cut, cut) == ("", 0)
+    assert fetched(cut, cut, cut, cut) == ("cut short", 1)
+    # What will not pass is not asked for again.
+    assert fetched(buckets.BucketError("no such object")) == ("no such object", 0)
 
 
 def test_images_are_fetched_by_etag_once(tmp_path, server):

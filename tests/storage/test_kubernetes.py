@@ -7,6 +7,7 @@ command of its container, in an empty folder.
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -239,8 +240,9 @@ def test_pods_find_all_that_they_need_in_the_bucket(project, server):
     with cluster(play) as each:
         status, output = run(project, each, target)
     assert status == 0, output[-3000:] + "".join(told)[-6000:]
-    rules = {"fetch_images", "make_boxes", "write_records"}
-    assert len(each.jobs) == len(rules)
+    rules = re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", output, re.MULTILINE)
+    assert sorted(rules) == ["fetch_images", "make_boxes", "write_records"]
+    assert len(each.jobs) == 3
     assert f"run/{target}" in server.keys("results", "run/results/records")
     size = server.client.head_object(Bucket="results", Key=f"run/{target}")["ContentLength"]
     assert size > 2000

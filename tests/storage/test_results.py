@@ -1,4 +1,4 @@
-"""The whole chain with images in one bucket and results in another; a second run, a change, another working folder."""
+"""The whole chain with images in one bucket and results in another; a second run, changes, another working folder."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def run(project, *arguments):
 
 def make(tmp_path, **config):
     folder = tmp_path / "project"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     return Project(folder, **config)
 
 
@@ -92,6 +92,19 @@ def test_changes_in_the_bucket_make_one_shard_stale(tmp_path, server):
     # What is removed from the bucket is made again.
     server.client.delete_object(Bucket="results", Key="run/results/dataset/card.txt")
     assert "write_card" in run(project, "data").finished
+
+    # In another working folder what the bucket has is taken, and images are fetched for what is to be made.
+    other = make(tmp_path / "elsewhere", data=DATA)
+    assert not run(other, "results/records/train-00000-of-00002.tfrecord").finished
+    server.client.delete_object(Bucket="results", Key="run/results/records/train-00000-of-00002.tfrecord")
+    server.asked.clear()
+    finished = run(other, "results/records/train-00000-of-00002.tfrecord").finished
+    assert finished == {"fetch_images": 1, "write_records": 1}
+    assert any(path.startswith("/data/photos/train/") for path in server.got(".jpg"))
+
+    # Without the bucket's options, nothing would get there.
+    refused = other.snakemake("data", "-n")
+    assert refused.status != 0 and "--default-storage-provider" in refused.output
 
 
 def test_folder_of_results_is_not_mixed_with_a_bucket(tmp_path, server):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -131,8 +132,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-def train_apart(folder: Path, name: str, **settings) -> dict:
-    command = [sys.executable, SCRIPT, folder, name, json.dumps({**SETTINGS, **settings})]
+def train_apart(folder: Path, name: str, prefix: Sequence[str] = (), **settings) -> dict:
+    command = [*prefix, sys.executable, SCRIPT, folder, name, json.dumps({**SETTINGS, **settings})]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -164,11 +165,15 @@ def test_two_devices_learn_as_one_does(folder, alone):
 
 
 def test_two_processes_learn_as_one_does(folder, alone):
-    several = train_apart(folder, "processes", **TWO_PROCESSES)
+    # TensorFlow's server listens on all interfaces: there is to be but one.
+    loopback = ["unshare", "--user", "--map-root-user", "--net"]
+    if subprocess.run([*loopback, "true"], capture_output=True).returncode:
+        pytest.skip("no network namespace can be made here")
+    several = train_apart(folder, "processes", loopback, **TWO_PROCESSES)
     check_same(alone, several, folder, "processes")
     # One state: of the further process nothing is left.
     assert {path.name for path in (folder / "processes").iterdir()} == {
-        *("checkpoints", "kept", "events", "fingerprint.json", "history.jsonl")
+        *("checkpoints", "kept", "events", "fingerprint.json", "history.jsonl", "lock")
     }
 
 
@@ -206,6 +211,30 @@ def test_process_that_ends_too_early_is_told_of_with_its_last_words(of_two):
         time.sleep(0.5)
         raise RuntimeError("a collective was aborted")
     assert "no memory" in str(caught.value)
+
+
+def test_process_that_runs_out_of_memory_is_told_of_as_that(of_two):
+    with (
+        pytest.raises(MemoryError, match=r"process 2 of 2: .*OOM"),
+        of_two("echo 1; read task; echo ResourceExhaustedError: OOM when allocating >&2; exit 1") as others,
+    ):
+        others.start(Config, FACTORY, Options(**TWO_PROCESSES), 0, False)
+        raise RuntimeError("a collective was aborted")
+
+
+def test_own_lack_of_memory_goes_before_the_end_of_another(of_two):
+    with pytest.raises(MemoryError, match=r"^mine$"), of_two("echo 1; read task; exit 1") as others:
+        others.start(Config, FACTORY, Options(**TWO_PROCESSES), 0, False)
+        raise MemoryError("mine")
+
+
+def test_process_that_is_not_ready_in_time_is_told_of_with_what_it_says(of_two, monkeypatch):
+    monkeypatch.setattr(crew, "STARTING_SECONDS", 0.5)
+    monkeypatch.setattr(crew, "SEEN_SECONDS", 0.1)
+    script = "echo srun: Requested nodes are busy >&2; exec cat > /dev/null"
+    with pytest.raises(InputError, match="not ready after") as caught, of_two(script) as others:
+        others.start(Config, FACTORY, Options(**TWO_PROCESSES), 0, False)
+    assert "Requested nodes are busy" in str(caught.value)
 
 
 def test_further_processes_end_with_the_block(of_two):

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -28,11 +29,12 @@ def test_cluster_has_all_that_one_machine_has_but_its_limits():
     assert slurm["set-resource-scopes"] == dict.fromkeys(default["resources"], "local")
 
 
-def test_profile_names_rules_that_are_there():
-    slurm = read("slurm")
+@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
+def test_profile_names_rules_that_are_there(name):
+    profile = read(name)
     for key in ("groups", "set-threads", "set-resources"):
-        assert set(slurm[key]) <= RULES, key
-    assert set(slurm["group-components"]) <= set(slurm["groups"].values())
+        assert set(profile.get(key, ())) <= RULES, key
+    assert set(profile.get("group-components", ())) <= set(profile.get("groups", {}).values())
 
 
 def test_profile_names_no_partition_and_no_account():

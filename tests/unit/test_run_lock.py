@@ -1,5 +1,6 @@
 """One run at a time: who has the folder, who is dead, and what is cleared away."""
 
+import errno
 import json
 import os
 import signal
@@ -103,6 +104,18 @@ def test_another_machine_whose_locks_cannot_be_seen_is_left_alone(folder):
         assert "process 1 on elsewhere" in told
         assert "--unlock" in told
         assert (folder / "scheduler/locks/0.output.lock").exists()
+
+
+def test_where_nothing_can_be_locked_jobs_still_learn_whose_the_folder_is(folder, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(run_lock.fcntl, "flock", refuse)
+    lock, told = take()
+    assert lock.held and "cannot lock files" in told
+    assert json.loads((folder / "state/run.lock").read_text())["pid"] == os.getpid()
+    (folder / "scheduler/locks/0.output.lock").touch()
+    assert not take()[0].held
 
 
 def test_lock_of_unknown_owner_is_left_alone(folder):

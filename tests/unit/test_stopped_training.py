@@ -17,7 +17,7 @@ from odtl.training import inputs, train, trainer
 from odtl.training.loop import Run
 from odtl.training.trouble import image_names
 from odtl.training.watching import Watch, all_finite
-from odtl.training_state import State
+from odtl.training_state import State, alone_in
 
 IMAGES = [f"photos/{number}.jpg" for number in range(6)]
 
@@ -202,3 +202,11 @@ def test_run_that_was_killed_is_told_of_in_the_next_one(folder, monkeypatch):
 def work_and_die(folder, fingerprint):
     with State(folder, fingerprint).at_work():
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_two_do_not_train_in_one_folder(tmp_path):
+    told = pytest.raises(InputError, match="another process that trains here")
+    with alone_in(tmp_path / "state"), told, alone_in(tmp_path / "state"):
+        raise AssertionError("both are at work")
+    with alone_in(tmp_path / "state"):
+        pass

@@ -220,6 +220,21 @@ def in_several(wanted):
     return resource
 
 
+def node_resources():
+    """Return what makes Slurm give each process of a training a node; `mpi` leaves it to the job to start them there.
+
+    None of it where no training has several processes: it would hide what a user says of the same for all rules.
+    """
+    if all(Distribution.of(settings).workers == 1 for settings in SETTINGS.values()):
+        return {}
+    return {
+        "tasks": in_several(lambda spread: spread.workers),
+        "tasks_per_gpu": in_several(lambda spread: 0),
+        "mpi": in_several(lambda spread: "srun"),
+        "slurm_extra": in_several(lambda spread: f"--gpus-per-node={spread.devices}" if spread.devices > 1 else None),
+    }
+
+
 def training_threads(wildcards):
     """Return the share of the cores that a training has beside as many of its kind as there are GPUs for; at least one.
 

@@ -12,10 +12,9 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import SharedFSUsage
 
 STORAGE = workflow.storage_registry.default_storage_provider
-# A job on another machine: what lies there may be of an earlier run.
-ELSEWHERE = not workflow.is_main_process and (
-    SharedFSUsage.INPUT_OUTPUT not in workflow.storage_settings.shared_fs_usage
-)
+# Whether jobs see the files that are here; where they do not, what lies at a job may be of an earlier run.
+SHARED = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
+ELSEWHERE = not workflow.is_main_process and not SHARED
 
 
 def stored(path):
@@ -25,9 +24,16 @@ def stored(path):
 
 def link_results():
     """Let `results` lead to Snakemake's copies of what is stored."""
+    link = Path("results")
     if STORAGE is None:
+        if link.is_symlink() and ".snakemake/storage/" in os.readlink(link):
+            raise WorkflowError(
+                "results leads to the copies of what is in a bucket, and nothing that this run makes would get there: "
+                "add --default-storage-provider and the other options of docs/storage.md. To go on without the bucket, "
+                "remove the link `results`."
+            )
         return
-    link, target = Path("results"), os.path.relpath(stored("results").local_path())
+    target = os.path.relpath(stored("results").local_path())
     if workflow.is_main_process and not workflow.storage_settings.keep_storage_local:
         # The next run would fetch again what this one needs to see what has changed.
         raise WorkflowError(

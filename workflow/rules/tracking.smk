@@ -69,10 +69,10 @@ def follow_fetched():
 
     They are nobody's declared output, so Snakemake does not miss them; but where a job reads images, it asks for the
     sidecars of what was fetched, and one that is gone is made first. Nothing else becomes stale by that: records that
-    are made need no images any more.
+    are made need no images any more. Where jobs do not share this folder, their images cannot be seen from here.
     """
-    for shard in origins():
-        ledger, sidecar = (Path(f"results/fetched/{shard}{ending}") for ending in (".csv", ".json"))
+    for shard in origins() if SHARED else ():
+        ledger, sidecar = (Path(bring(f"results/fetched/{shard}{ending}")) for ending in (".csv", ".json"))
         if ledger.exists() and sidecar.exists() and not files_are_there(ledger):
             forget(sidecar)
 

@@ -31,16 +31,12 @@ rule train:
         "../../environment.yml"
     threads: training_threads
     resources:
+        **node_resources(),
         gpu=lambda wildcards: spread_of(wildcards).replicas,
         # Each process of a training has a model, images and buffers of its own.
         mem_mb=lambda wildcards: 4000 * spread_of(wildcards).workers,
         runtime=1440,
-        # Slurm: a node for each process; `mpi` leaves it to the job to start them there.
         nodes=lambda wildcards: spread_of(wildcards).workers,
-        tasks=in_several(lambda spread: spread.workers),
-        tasks_per_gpu=in_several(lambda spread: 0),
-        mpi=in_several(lambda spread: "srun"),
-        slurm_extra=in_several(lambda spread: f"--gpus-per-node={spread.devices}" if spread.devices > 1 else None),
     params:
         factory=lambda wildcards: model_of(wildcards.experiment).factory,
         state="results/{experiment}/training",

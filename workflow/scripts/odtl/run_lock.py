@@ -118,7 +118,10 @@ def _decide(descriptor: int, folder: Path, locks: Path, patience: float, report:
         if error.errno not in _NO_LOCKS:
             raise
         report(f"{folder}: this file system cannot lock files, so two runs at once in this folder go unnoticed.")
-        return RunLock(not _started(locks))
+        if held := not _started(locks):
+            # Jobs of an earlier run go by it (`running_jobs`), without any lock.
+            _write(descriptor)
+        return RunLock(held)
     before = _read(descriptor)
     if not got:
         report(

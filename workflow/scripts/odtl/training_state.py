@@ -8,9 +8,11 @@ In its folder:
     history.jsonl          loss, learning rate and AP over the steps
     events/                the same for TensorBoard
     last/                  the last finished training's model, for a warm start (see `last_model`); it stays
+    lock                   locked (flock) by who is at work
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -19,10 +21,36 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from odtl import running_jobs
 from odtl.checkpoints import is_whole
+from odtl.errors import InputError, Problem
 from odtl.files import atomic_folder, atomic_open
 
 KEPT_CHECKPOINTS = 2
+
+
+@contextlib.contextmanager
+def alone_in(folder: str | os.PathLike) -> Iterator[None]:
+    """Have a state folder for the block alone. Raises InputError where another process is at work in it.
+
+    Where a run's own lock does its part, nobody is; but a job may be where that cannot be seen, on Kubernetes say.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(Path(folder) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    running_jobs.close_in_forks(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        running_jobs.close(descriptor)
+        cure = "It would overwrite this one's checkpoints, and this one its: end it, or wait for it; then run again."
+        raise InputError(Problem(os.fspath(folder), "training", "another process that trains here", cure)) from None
+    except OSError:
+        # A file system without locks cannot tell.
+        pass
+    try:
+        yield
+    finally:
+        running_jobs.close(descriptor)
 
 
 class State:

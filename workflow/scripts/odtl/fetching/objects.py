@@ -1,5 +1,7 @@
 """Fetches images that lie in buckets: each object once, in the version that the inventory has listed."""
 
+import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
@@ -20,14 +22,17 @@ def fetch_objects(etags: Mapping[str, str], policy: Policy, keep: Callable[[str,
     The endpoint is the user's own choice, in the environment: `allow_addresses` does not concern it.
     InputError where boto3 is not installed.
     """
-    client = Client(policy.parallel, policy.attempts, policy.stall_timeout)
+    client = Client(policy.parallel, 1, policy.stall_timeout)
 
     def fetch(url: str) -> Outcome[T]:
         bucket, key = object_of(url)
-        try:
-            return Outcome(url, url, keep(url, client.read(bucket, key, etags[url], policy.max_bytes)))
-        except (BucketError, UnfitError) as error:
-            return Outcome(url, url, None, str(error))
+        for attempt in itertools.count(1):
+            try:
+                return Outcome(url, url, keep(url, client.read(bucket, key, etags[url], policy.max_bytes)))
+            except (BucketError, UnfitError) as error:
+                if not error.passing or attempt == policy.attempts:
+                    return Outcome(url, url, None, str(error))
+            time.sleep(min(policy.first_wait * 2 ** (attempt - 1), policy.max_wait))
 
     with ThreadPoolExecutor(policy.parallel) as pool:
         try:

@@ -5,6 +5,7 @@ and its etag. No image is fetched for it. Annotations are small, and are read he
 it has had, into a folder of copies from which they are read as any others.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -23,7 +24,7 @@ from odtl.inventory.paths import IMAGE_EXTENSIONS, folder_of
 from odtl.origins import shown_url
 
 FOLDER = "buckets"
-_VERSION = "copies 1"
+_VERSION = "copies 2"
 _PARALLEL = 16
 _CURE = "Correct the address, or what the environment says of endpoint and credentials: docs/storage.md."
 
@@ -67,17 +68,23 @@ class Buckets:
         if self._cache is None:
             self._cache = Path(tempfile.mkdtemp(prefix="odtl-"))
         bucket, key = split_address(address)
-        target = os.path.normpath(f"{self._cache.as_posix()}/{FOLDER}/{bucket}/{key}")
+        # Another source may have other annotations at the same address.
+        mark = hashlib.sha256(repr((address, sorted(endings))).encode()).hexdigest()[:12]
+        root = f"{self._cache.as_posix()}/{FOLDER}/{mark}"
+        target = os.path.normpath(f"{root}/{bucket}/{key}")
         wanted = {
             os.path.normpath(f"{target}/{relative}"): each
             for relative, each in below
             if relative.lower().endswith(tuple(endings)) or relative.rpartition("/")[2] in NAME_FILES or not relative
         }
-        marks_path = f"{target}.etags"
+        marks_path = f"{root}.etags"
         kept = scratch.load(marks_path, _VERSION) or {}
         stale = {path: each for path, each in wanted.items() if kept.get(path) != (each.etag, key_of(path))}
-        for path in kept.keys() - wanted.keys():
-            Path(path).unlink(missing_ok=True)
+        # Also what a killed run has copied, and has not told of.
+        for folder, _, names in os.walk(root):
+            for path in (f"{folder}/{name}" for name in names):
+                if path not in wanted:
+                    os.unlink(path)
         failed = self._copy(bucket, stale, field, problems)
         if stale or kept.keys() != wanted.keys():
             marks = {path: (each.etag, key_of(path)) for path, each in wanted.items() if path not in failed}

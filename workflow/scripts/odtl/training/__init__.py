@@ -24,7 +24,7 @@ from odtl.training.nodes import Nodes
 from odtl.training.options import Options
 from odtl.training.runtime import quiet
 from odtl.training.starting import figures_of
-from odtl.training_state import State
+from odtl.training_state import State, alone_in
 
 DATA_SUFFIX = ".data-00000-of-00001"
 
@@ -84,28 +84,35 @@ def train(
         "options": options.identity(),
         "folded_batch_norm": folded_batch_norm,
     }
-    plan = warm.plan_training(config, factory, state_folder, parts, warm_start)
-    state = State(state_folder, plan.parts)
-    with told_what_to_lower(plan.config, str(experiment_path)), state.at_work(), Crew(options.spread, nodes) as crew:
-        run = Run(plan, options, state, str(experiment_path), stream, crew)
-        run.to_the_end()
-        step, prefix, why = run.choose()
-    _export(prefix, out_prefix)
-    summary = {
-        **run.summary(),
-        "exported": {"step": step, "reason": why},
-        "kept": run.kept(),
-        "fingerprint": fingerprint,
-        "versions": {name: metadata.version(name) for name in ("tensorflow", "tf-models-official", "numpy")},
-    }
-    if warm_start:
-        summary["lineage"] = warm.lineage_of(warm_start, plan.start, last_model.read_last(state.last), prefix, summary)
-    with atomic_open(summary_path) as file:
-        json.dump(summary, file, indent=2, sort_keys=True)
-        file.write("\n")
-    if warm_start:
-        last_model.write_last(state.last, prefix, warm_start.data, plan.settings, summary["lineage"])
-    return summary
+    with alone_in(state_folder):
+        plan = warm.plan_training(config, factory, state_folder, parts, warm_start)
+        state = State(state_folder, plan.parts)
+        with (
+            told_what_to_lower(plan.config, str(experiment_path)),
+            state.at_work(),
+            Crew(options.spread, nodes) as crew,
+        ):
+            run = Run(plan, options, state, str(experiment_path), stream, crew)
+            run.to_the_end()
+            step, prefix, why = run.choose()
+        _export(prefix, out_prefix)
+        summary = {
+            **run.summary(),
+            "exported": {"step": step, "reason": why},
+            "kept": run.kept(),
+            "fingerprint": fingerprint,
+            "versions": {name: metadata.version(name) for name in ("tensorflow", "tf-models-official", "numpy")},
+        }
+        if warm_start:
+            summary["lineage"] = warm.lineage_of(
+                warm_start, plan.start, last_model.read_last(state.last), prefix, summary
+            )
+        with atomic_open(summary_path) as file:
+            json.dump(summary, file, indent=2, sort_keys=True)
+            file.write("\n")
+        if warm_start:
+            last_model.write_last(state.last, prefix, warm_start.data, plan.settings, summary["lineage"])
+        return summary
 
 
 def _export(prefix: str, out_prefix: str | os.PathLike) -> None:

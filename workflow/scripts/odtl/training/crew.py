@@ -22,6 +22,7 @@ from typing import Any
 
 from odtl.distribution import Distribution
 from odtl.errors import InputError, Problem
+from odtl.training.memory import is_exhausted, tells_exhausted
 from odtl.training.nodes import Nodes
 from odtl.training.options import Options
 
@@ -43,7 +44,8 @@ class Crew:
     addresses: host:port of each process, the first one's at first, once they are started; none where there is but one.
     apart:     whether each has its machine, with the job's GPUs there, for itself.
 
-    Where one of them has ended before its time, what the block raises becomes an InputError that says so.
+    Where one of them has ended before its time, what the block raises becomes an InputError that says so; a MemoryError
+    where that process has told of a lack of memory.
     """
 
     def __init__(self, spread: Distribution, nodes: Nodes | None = None) -> None:
@@ -79,7 +81,7 @@ class Crew:
             self._processes.append(process)
             threading.Thread(target=self._look_after, args=[process], daemon=True).start()
         hosts = [node.address for node in self._nodes.nodes] if self._nodes else [HOST] * self.count
-        ports = [free_port(), *(_port_of(process) for process in self._processes)]
+        ports = [free_port(), *map(self._port_of, range(1, self.count))]
         self.addresses = [f"{host}:{port}" for host, port in zip(hosts, ports, strict=True)]
         task = {
             "experiment": config.as_dict(),
@@ -102,7 +104,8 @@ class Crew:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        lost = self._lost() if isinstance(error, Exception) and not isinstance(error, InputError) else None
+        telling = isinstance(error, InputError) or (error is not None and is_exhausted(error))
+        lost = self._lost() if isinstance(error, Exception) and not telling else None
         self._over = True
         for process in self._processes:
             with contextlib.suppress(OSError):
@@ -118,20 +121,35 @@ class Crew:
         if lost:
             raise lost from error
 
-    def _lost(self) -> InputError | None:
+    def _lost(self) -> InputError | MemoryError | None:
         """Return what is to be told of the processes that have ended, or are about to; None where all go on."""
         deadline = time.monotonic() + SEEN_SECONDS
         while not (ended := [place for place, each in enumerate(self._processes, 1) if each.poll() is not None]):
             if not self._processes or time.monotonic() > deadline:
                 return None
             time.sleep(0.1)
+        return self._gone(ended[0], f"ended with status {self._processes[ended[0] - 1].returncode}")
+
+    def _gone(self, place: int, found: str) -> InputError | MemoryError:
+        """Return what is to be told of a process that is of no use: what it has said is why."""
         self._told.seek(0)
         lines = self._told.read().rstrip().splitlines()[-LAST_LINES:]
-        found = f"ended with status {self._processes[ended[0] - 1].returncode}"
+        if out_of_memory := next(filter(tells_exhausted, lines), None):
+            return MemoryError(f"process {place + 1} of {self.count}: {out_of_memory}")
         cure = "Run again: the training goes on from its last checkpoint. " + (
             "\n".join(["Its last words:", *lines]) if lines else "It has said nothing."
         )
-        return InputError(Problem("training", f"process {ended[0] + 1} of {self.count}", found, cure))
+        return InputError(Problem("training", f"process {place + 1} of {self.count}", found, cure))
+
+    def _port_of(self, place: int) -> int:
+        """Return the port that a process has found for itself."""
+        process = self._processes[place - 1]
+        ready, _, _ = select.select([process.stdout], [], [], STARTING_SECONDS)
+        said = process.stdout.readline() if ready else ""
+        if said.strip().isdecimal():
+            return int(said)
+        # One that has ended is told of with its status.
+        raise self._lost() or self._gone(place, f"not ready after {STARTING_SECONDS} s")
 
     def _look_after(self, process: subprocess.Popen) -> None:
         """End this process, too, where TensorFlow has not noticed that another one has ended."""
@@ -149,15 +167,6 @@ class Crew:
 def _write(process: subprocess.Popen, content: Any) -> None:
     process.stdin.write(json.dumps(content) + "\n")
     process.stdin.flush()
-
-
-def _port_of(process: subprocess.Popen) -> int:
-    """Return the port that a process has found for itself; RuntimeError where it says none."""
-    ready, _, _ = select.select([process.stdout], [], [], STARTING_SECONDS)
-    said = process.stdout.readline() if ready else ""
-    if not said.strip().isdecimal():
-        raise RuntimeError(f"a process of the training said {said!r} in place of its port")
-    return int(said)
 
 
 def free_port() -> int:

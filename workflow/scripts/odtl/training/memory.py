@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from odtl.errors import InputError, Problem
 
 # How TensorFlow says it where it does not raise ResourceExhaustedError, in lower case.
-_SIGNS = ("out of memory", "out_of_memory", "dst tensor is not initialized", "failed to allocate", "bad_alloc")
+_SIGNS = (
+    "out of memory",
+    "out_of_memory",
+    "resourceexhausted",
+    "memoryerror",
+    "dst tensor is not initialized",
+    "failed to allocate",
+    "bad_alloc",
+)
 
 
 @contextlib.contextmanager
@@ -20,10 +28,21 @@ def told_what_to_lower(config, source: str) -> Iterator[None]:
     try:
         yield
     except (tf.errors.ResourceExhaustedError, tf.errors.InternalError, tf.errors.UnknownError, MemoryError) as error:
-        exhausted = isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError))
-        if not exhausted and not any(sign in str(error).lower() for sign in _SIGNS):
+        if not is_exhausted(error):
             raise
         raise InputError(list(_problems(config, source)), f"Out of memory ({_first_line(error)})") from error
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Say whether an error, of TensorFlow, too, is of a lack of memory."""
+    import tensorflow as tf
+
+    return isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)) or tells_exhausted(str(error))
+
+
+def tells_exhausted(text: str) -> bool:
+    """Say whether what a process has said is of a lack of memory."""
+    return any(sign in text.lower() for sign in _SIGNS)
 
 
 def cut_off(config) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Sequence
 
 from odtl.checkpoints import ignore_unused_levels
@@ -22,6 +23,16 @@ def strategy(spread: Distribution | None = None, addresses: Sequence[str] = (), 
     import tensorflow as tf
 
     spread = spread or Distribution()
+    if (given := os.environ.get("CUDA_VISIBLE_DEVICES", "-1")) not in (
+        "",
+        "-1",
+    ) and not tf.config.list_physical_devices("GPU"):
+        print(
+            f"The job has GPU {given}, and TensorFlow sees none: the CPU computes. What TensorFlow needs for a GPU is "
+            "in requirements/gpu.lock (`make gpu`).",
+            file=sys.stderr,
+            flush=True,
+        )
     gpus = _own_gpus(spread, 0 if apart else place, spread.devices if apart else spread.replicas)
     if not gpus:
         # On a CPU, rewriting the graph costs seconds at the start and saves nothing measurable per step.
