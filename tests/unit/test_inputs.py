@@ -200,7 +200,7 @@ def test_large_images_are_shrunk_to_what_can_be_asked_for(tmp_path):
     task = make_task([path], parser={"aug_rand_hflip": False, "aug_scale_min": 0.5, "aug_scale_max": 2.0})
     unchanged = [lambda elements, *_: elements] * 3
     reader = inputs._Reader(task.task_config.train_data, (SIZE, SIZE), sizing.MAX_CACHE_BYTES, decoder(), *unchanged)
-    (image,) = {tuple(decoded["image"].shape) for decoded in reader._read_decoded().take(3)}
+    (image,) = {tuple(decoded["image"].shape) for decoded in reader._read_decoded(None).take(3)}
     assert image == (64, 128, 3)
 
 
