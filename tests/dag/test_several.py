@@ -130,7 +130,7 @@ def test_changes_of_seeds_and_sweeps_run_what_they_concern(project):
 def test_threads_and_gpus_of_a_training_follow_from_its_devices(project, monkeypatch, gpus, spread, expected):
     monkeypatch.setattr(Project, "gpus", gpus)
     project.configure(**{**CONFIG, "training": spread})
-    output = project.plan("results/detector/checkpoint/ckpt.index").output
+    output = project.plan("results/detector/checkpoint/ckpt.index", "--forcerun", "train").output
     job = re.search(r"^rule train:(?:\n .*)+", output, re.MULTILINE)[0]
     found = [re.search(pattern, job) for pattern in (r"threads: (\d+)", r"\bgpu=(\d+)", r"mem_mb=(\d+)")]
     assert tuple(int(match[1]) if match else 1 for match in found) == expected
