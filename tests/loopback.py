@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest import mock
 
-_CLONE_NEWNET, _SIOCSIFFLAGS, _IFF_UP = 0x40000000, 0x8914, 1
+_CLONE_NEWNET, _SIOCSIFFLAGS, _SIOCSIFADDR, _IFF_UP = 0x40000000, 0x8914, 0x8916, 1
+# Of those that documentation is free to use, and no network is (RFC 5737).
+_ANY_ADDRESS = "192.0.2.1"
 
 
 def raise_loopback() -> None:
@@ -30,6 +32,10 @@ def no_other_interface():
             raise OSError(ctypes.get_errno(), "unshare")
         try:
             raise_loopback()
+            # Where loopback is all there is, glibc finds no address for any name (AI_ADDRCONFIG), "localhost" either.
+            with socket.socket() as sock:
+                address = struct.pack("16sHH4s8x", b"lo:1", socket.AF_INET, 0, socket.inet_aton(_ANY_ADDRESS))
+                fcntl.ioctl(sock, _SIOCSIFADDR, address)
             yield
         finally:
             libc.setns(before.fileno(), _CLONE_NEWNET)

@@ -496,6 +496,8 @@ def test_a_server_that_is_not_there_and_one_that_is_silent():
 
 def test_the_key_is_not_in_results_or_debug_logs(tmp_path, caplog, capfd):
     caplog.set_level(logging.DEBUG)
+    # The client of Kubernetes makes it quieter for the whole process.
+    caplog.set_level(logging.DEBUG, logger="urllib3")
     page = google_page(1, 1)
     page["items"][0] |= {"title": f"as asked for with {KEY}", "link": f"https://x.example/?k={quote(KEY, safe='')}"}
     with serving(answer(page)) as server:
