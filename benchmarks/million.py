@@ -150,7 +150,8 @@ def measure_made(folder: Path, shards: int, images: int) -> None:
     make_all(folder / "results", shards)
     tell(
         "(Snakemake's records: `--touch --forceall`)",
-        snakemake(folder, "data", "--touch", "--forceall", "--quiet", "all"),
+        # Else it looks at the inputs of all jobs that are ready each time that one has ended.
+        snakemake(folder, "data", "--touch", "--forceall", "--quiet", "all", "--scheduler-subsample", "100"),
     )
     tell("`data`, nothing to be done", nothing(snakemake(folder, "data")))
     move_box(folder / "labels.json")
