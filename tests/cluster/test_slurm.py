@@ -21,7 +21,7 @@ import slurm
 from helpers import ROOT, Project, draw_data
 
 # For a shared, busy machine.
-PATIENCE_SECONDS = float(os.environ.get("ODTL_CLUSTER_PATIENCE", "900"))
+PATIENCE_SECONDS = float(os.environ.get("ODTL_CLUSTER_PATIENCE", "1800"))
 TRAINING = {
     "image_size": 128,
     "batch_size": 4,
@@ -203,8 +203,9 @@ def test_processes_of_a_training_each_have_a_node(cluster, tmp_path):
 
 
 def test_demo_runs_through(cluster, tmp_path):
-    """All rules of the demo: what needs a GPU on the node that has it, what is small where Snakemake runs."""
-    project, log = ClusterProject(tmp_path), tmp_path / "run.log"
+    """All rules of the demo, with few steps: what needs a GPU on the node that has it, what is small with Snakemake."""
+    training = {"train_steps": 40, "warmup_steps": 5, "validation_interval": 20}
+    project, log = ClusterProject(tmp_path, training=training), tmp_path / "run.log"
     # The demo's paths are relative to the repository.
     (tmp_path / "resources").symlink_to(ROOT / "resources")
     before = {job.id for job in cluster.jobs()}
