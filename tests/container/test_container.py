@@ -103,7 +103,7 @@ def test_image_says_what_it_runs_as_whom_and_where(container):
     config = json.loads(builder.call("inspect", "--type=container", name))["OCIv1"]["config"]
     assert config["User"] == "odtl" and config["WorkingDir"] == "/project"
     assert config["Entrypoint"] == ["/opt/odtl/workflow/container/entrypoint"]
-    assert set(config["ExposedPorts"]) == {"6006"}
+    assert {port.removesuffix("/tcp") for port in config["ExposedPorts"]} == {"6006"}
     assert "NVIDIA_VISIBLE_DEVICES=all" in config["Env"]
     # What is no part of the workflow is not in it.
     held = builder.run(name, "ls", "-A", "/opt/odtl").split()
