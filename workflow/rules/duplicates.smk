@@ -53,8 +53,8 @@ rule find_duplicates:
     conda:
         "../../environment.yml"
     resources:
-        # Thumbnails, hashes and ids of all images at once: some 3 KB each, of which the tables have 1.1.
-        mem_mb=lambda wildcards, input: 1000 + round(3 * input.size_mb),
+        # Thumbnails, hashes and ids of all images at once: 1.1 KB each, as in the tables.
+        mem_mb=lambda wildcards, input: 1000 + round(input.size_mb),
         runtime=60,
     params:
         placing=lambda wildcards: {"placing": placing_digests()},
