@@ -26,7 +26,7 @@ TRAINING = {
     "image_size": 128,
     "batch_size": 4,
     # Long enough to be interrupted twice.
-    "train_steps": 400,
+    "train_steps": 240,
     "warmup_steps": 2,
     "validation_interval": 20,
     "learning_rate": 0.01,
@@ -157,7 +157,7 @@ def test_trainings_wait_for_the_gpu_and_outlive_kill_and_scancel(cluster, tmp_pa
     last = max((job.id for job in cluster.of_rule(second.rule.removeprefix("rule_"), "COMPLETED")), key=int)
     assert int(last) > int(second.id)
     told = (project.folder / f"results/logs/train/{name}.log").read_text()
-    assert int(re.search(r"Going on from step (\d+) of 400", told)[1]) >= reached > 0
+    assert int(re.search(r"Going on from step (\d+) of 240", told)[1]) >= reached > 0
     for name in NAMES:
         summary = json.loads((project.folder / f"results/{name}/checkpoint/training.json").read_text())
         assert summary["device"]["id"] == "0"
