@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import debian
+
 PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "srun"]
 # Job steps drop SLURM_CONF: they look for their configuration here only.
 CONFIGURATION = Path("/etc/slurm")
 CPU_NODE, GPU_NODE = "node-cpu", "node-gpu"
 # Not the default one, so that a job must ask for it.
 PARTITION = "demo"
-INSTALL_SECONDS, START_SECONDS, STOP_SECONDS = 600, 60, 20
+START_SECONDS, STOP_SECONDS = 60, 20
 _ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
 
 
@@ -38,24 +40,9 @@ def install() -> None:
         raise CannotRunError(f"{CONFIGURATION} holds the configuration of a Slurm already")
     if all(_find(program) for program in PROGRAMS):
         return
-    if not shutil.which("apt-get"):
-        raise CannotRunError("Slurm is not installed, and there is no apt-get to install it with")
     with _no_services():
-        environment = {**_ENVIRONMENT, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "--yes", "--no-install-recommends", "slurm-wlm", "munge"]):
-            try:
-                done = subprocess.run(
-                    ["apt-get", "--quiet", *command],
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    text=True,
-                    timeout=INSTALL_SECONDS,
-                )
-            except subprocess.TimeoutExpired:
-                raise CannotRunError(f"apt-get {command[0]} took more than {INSTALL_SECONDS} s") from None
-            if done.returncode:
-                raise CannotRunError(f"apt-get {command[0]} failed: {done.stderr.strip()[-500:]}")
+        if why := debian.install("slurm-wlm", "munge"):
+            raise CannotRunError(why)
 
 
 @dataclass(frozen=True)

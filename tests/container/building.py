@@ -8,20 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import debian
+
 PROGRAMS = ["buildah", "debootstrap"]
 BASE = "localhost/debian:bookworm"
-INSTALL_SECONDS, BASE_SECONDS, BUILD_SECONDS, RUN_SECONDS = 600, 900, 3600, 1200
-# What of pip's settings says where packages are, and how to reach them (https://pip.pypa.io, "Configuration").
-_OF_PIP = (
-    "index-url",
-    "extra-index-url",
-    "find-links",
-    "cert",
-    "proxy",
-    "trusted-host",
-    "constraint",
-    "default-timeout",
-)
+BASE_SECONDS, BUILD_SECONDS, RUN_SECONDS = 900, 3600, 1200
 
 
 class CannotBuildError(Exception):
@@ -38,23 +29,8 @@ def install() -> None:
     missing = [name for name in PROGRAMS if not shutil.which(name)]
     if not missing:
         return
-    if not shutil.which("apt-get"):
-        raise CannotBuildError(f"{' and '.join(missing)} not installed, and there is no apt-get to install it with")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
-        try:
-            done = subprocess.run(
-                ["apt-get", "--quiet", *command],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            raise CannotBuildError(f"apt-get {command[0]} took more than {INSTALL_SECONDS} s") from None
-        if done.returncode:
-            raise CannotBuildError(f"apt-get {command[0]} failed: {done.stderr.strip()[-500:]}")
+    if why := debian.install(*missing):
+        raise CannotBuildError(why)
 
 
 @dataclass(frozen=True)
@@ -110,15 +86,16 @@ class Builder:
         """Return what is mounted while an image is built: path here -> path there."""
         listed = subprocess.run(["pip", "config", "list"], capture_output=True, text=True).stdout
         found = re.findall(r"^(?::env:|\w+)\.([\w-]+)='(.*)'$", listed, flags=re.MULTILINE)
-        settings = {name: value for name, value in found if name in _OF_PIP}
+        settings = dict(found)
         seen = {}
         for name, value in settings.items():
             for path in {word.removeprefix("file://") for word in value.split()}:
                 if not path.startswith("/") or not Path(path).exists():
                     continue
                 if Path(path).is_dir():
-                    # An index in a folder names files beside it.
-                    folder = str(Path(path).parent) if "index" in name else path
+                    # Where it holds folders alone, one for each package, these name files beside it.
+                    holds_files = any(each.suffix in (".whl", ".gz", ".zip") for each in Path(path).iterdir())
+                    folder = path if holds_files else str(Path(path).parent)
                     seen[folder] = folder
                 else:
                     # Not where a package of the base has a file of its own.
