@@ -14,24 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import ROOT, Project, draw_data
+from helpers import ROOT, SIX_STEPS, Project, draw_data
 from odtl import label_map
 from odtl.detecting.videos import VideoWriter
 from odtl.files import sha256_of
 from red import read_film, rows_of
 from running_notebooks import run_notebook
 
-TRAINING = {
-    "image_size": 128,
-    "batch_size": 4,
-    "train_steps": 6,
-    "warmup_steps": 2,
-    "validation_interval": 3,
-    "learning_rate": 0.003,
-    # A model that has learnt for six steps is sure of nothing but of what it knew before.
-    "same_classes": {"disc": "pear", "square": "bottle"},
-    "overrides": {"task": {"model": {"detection_generator": {"pre_nms_score_threshold": 0.0}}}},
-}
+TRAINING = {**SIX_STEPS, "learning_rate": 0.003, "same_classes": {"disc": "pear", "square": "bottle"}}
 DETECT = {"score_threshold": 0.001, "max_images": 3}
 
 

@@ -9,20 +9,11 @@ pytest.importorskip("moto")
 pytest.importorskip("snakemake_storage_plugin_s3")
 
 from bucket_server import ENVIRONMENT, serving_buckets
-from helpers import Project, draw_data
+from helpers import SIX_STEPS, Project, draw_data
 
 STORED = ["--default-storage-provider", "s3", "--default-storage-prefix", "s3://results/run"]
 STORED.append("--keep-storage-local-copies")
-TRAINING = {
-    "image_size": 128,
-    "batch_size": 4,
-    "train_steps": 6,
-    "warmup_steps": 2,
-    "validation_interval": 3,
-    "learning_rate": 0.01,
-    # A model that has learnt for six steps is sure of nothing.
-    "overrides": {"task": {"model": {"detection_generator": {"pre_nms_score_threshold": 0.0}}}},
-}
+TRAINING = {**SIX_STEPS, "learning_rate": 0.01}
 DATA = {"sources": [{"format": "voc", "images": "s3://data/photos"}], "split": {"val_from_train": 0.2}}
 
 

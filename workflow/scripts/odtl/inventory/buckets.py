@@ -70,7 +70,7 @@ class Buckets:
         bucket, key = split_address(address)
         # Another source may have other annotations at the same address.
         mark = hashlib.sha256(repr((address, sorted(endings))).encode()).hexdigest()[:12]
-        root = f"{self._cache.as_posix()}/{FOLDER}/{mark}"
+        root = os.path.normpath(f"{self._cache.as_posix()}/{FOLDER}/{mark}")
         target = os.path.normpath(f"{root}/{bucket}/{key}")
         wanted = {
             os.path.normpath(f"{target}/{relative}"): each
